@@ -60,12 +60,13 @@ import zlib
 
 MANIFEST = b".hashget-restore.json"
 RESTORER = b".hashget-restore.py"
+RESTS = b".hashget-rest"
 SUPPLEMENT = b".hashget-supplement.json"
 FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
 # Features of the table "Needs" of docs/format.md that this program knows.
-KNOWN_FEATURES = frozenset(["restorer", "derived"])
+KNOWN_FEATURES = frozenset(["restorer", "derived", "pieces"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1210,6 +1211,120 @@ def table_entries(table, archived=False):
             name_of(target), device and tuple(device), attributes(xattrs), holes, archived)
 
 
+class Run:
+    """Some bytes of a file that are bytes of a member: where in the file's data, how many, and where in the member."""
+
+    __slots__ = ("file", "package", "at", "length", "offset")
+
+    def __init__(self, file, package, at, length, offset):
+        self.file, self.package, self.at, self.length, self.offset = file, package, at, length, offset
+
+    def copy(self, contents):
+        """Writes them, if the contents of the member have them."""
+        if self.file.part is not None and contents.seek(0, 2) >= self.offset + self.length:
+            contents.seek(self.offset)
+            self.file.write(self.at, Part(contents, self.length))
+            self.file.left.discard(self)
+
+
+class PiecedFile:
+    """A file that is put together out of runs and a rest, beside its place, until its digest is right."""
+
+    def __init__(self, path, entry, rest, packages):
+        self.path, self.entry, self.rest, self.packages = path, entry, rest, packages
+        self.runs, self.left, self.part, self.file = [], set(), None, None
+        self.stretches = entry.stretches() or ([(0, entry.size)] if entry.holes is None else [])
+        self.bytes = sum(length for _, length in self.stretches)
+
+    def begin(self, _, target):
+        """Puts the rest in its places. A file that is there already is only looked at in the end."""
+        disk = target.disk(self.path)
+        if target.room(disk) is not None:
+            return
+        part = os.path.join(os.path.dirname(disk), b".hashget-restore-pieces-%d-%d" % (os.getpid(), self.rest))
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        self.part, self.file = part, open(handle, "r+b", buffering=0)
+        try:
+            self.file.truncate(self.entry.size)
+            self.put_rest(target)
+        except BaseException:
+            self.drop()
+            raise
+        self.left = set(self.runs)
+
+    def drop(self):
+        self.file.close()
+        os.unlink(self.part)
+        self.part = None
+
+    def put_rest(self, target):
+        try:
+            handle = os.open(os.path.join(target.top, RESTS, b"%d" % self.rest), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            raise Problem("%s: its rest is not there; unpack the archive again" % shown(self.path)) from None
+        with open(handle, "rb") as rest:
+            end = 0
+            for run in self.runs + [Run(self, None, self.bytes, 0, 0)]:
+                try:
+                    self.write(end, Part(rest, run.at - end))
+                except Damaged:
+                    raise Problem("%s: its rest is too short" % shown(self.path), UNPROVEN) from None
+                end = run.at + run.length
+
+    def write(self, at, part):
+        """Writes bytes to a place of the data, which holes are not counted in."""
+        for offset, data in part.pieces():
+            place = at + offset
+            for start, length in self.stretches:
+                count = max(0, min(len(data), length - place))
+                if count:
+                    self.file.seek(start + place)
+                    self.file.write(data[:count])
+                    data, place = data[count:], place + count
+                place -= length
+
+    def finish(self, _, target):
+        """Gives the file its name, if it is the one that was packed."""
+        if self.part is None:
+            return
+        digest = digest_of(stretches(self.file, self.stretches))
+        if self.left or digest != self.entry.sha256:
+            self.drop()
+            lacking = sorted({shown(self.packages[run.package]["url"]) for run in self.left})
+            raise Problem("%s: %s" % (shown(self.path), "it is made of pieces, and not all came from " + ", ".join(lacking[:3])
+                                      if lacking else "its pieces give other contents"), UNPROVEN if not lacking else INCOMPLETE)
+        self.file.close()
+        os.rename(self.part, target.disk(self.path))
+
+
+class Pieces:
+    """The files that are made of pieces. `wanted` has, by the index of the package and the path of the member, the runs."""
+
+    def __init__(self, columns, entries, packages):
+        column = lambda name: columns.get(name, [])
+        members = [(package, name_of(path)) for package, path in zip(column("package"), column("member"))]
+        runs = zip(column("gap"), column("length"), sums(column("of")), column("offset"))
+        counts = {len(column(name)) for name in ("gap", "length", "of", "offset")} | {sum(column("runs"))}
+        if len(counts) != 1 or len(members) != len(column("member")) or not len(column("path")) == len(column("rest")) \
+                == len(column("runs")):
+            raise Failure("the columns of `pieces` in the manifest differ in length")
+        self.files, self.wanted = [], {}
+        for path, rest, count in zip(map(name_of, column("path")), column("rest"), column("runs")):
+            entry = entries.get(path)
+            if entry is None or entry.type != "f" or entry.sha256 is None:
+                raise Failure("`pieces` in the manifest has %s, which is no file with a digest" % shown(path))
+            file, end = PiecedFile(path, entry, rest, packages), 0
+            for gap, length, member, offset in itertools.islice(runs, count):
+                package, name = members[member] if 0 <= member < len(members) else (-1, b"")
+                if min(gap, length - 1, offset) < 0 or end + gap + length > file.bytes or not 0 <= package < len(packages):
+                    raise Failure("a run of %s in the manifest leaves the file, or is of no member" % shown(path))
+                run = Run(file, package, end + gap, length, offset)
+                end = run.at + length
+                file.runs.append(run)
+                self.wanted.setdefault(package, {}).setdefault(name, []).append(run)
+            self.files.append(file)
+
+
 class Placement:
     """One object of `trees`: which members are given, where they go, and what differs there from their own metadata."""
 
@@ -1753,7 +1868,7 @@ class Restore:
     def __init__(self, target, places, report):
         self.target, self.places, self.report = target, places, report
         self.entries, self.names, self.named, self.manifest = {}, [], set(), None
-        self.is_proven, self.has_restorer = True, False
+        self.is_proven, self.has_restorer, self.has_rests, self.pieced = True, False, False, None
 
     def attempt(self, what, call, *arguments):
         """Does one thing; what hinders it is told, and all else goes on. Returns whether it was done."""
@@ -1789,6 +1904,10 @@ class Restore:
                     continue
                 if member.path == RESTORER and self.has_restorer:
                     continue  # It is this program, and no entry of the tree.
+                if self.has_rests and (member.path == RESTS or member.path.startswith(RESTS + b"/")):
+                    if member.type == "f":
+                        self.attempt("rest", self.target.put_file, member.path, member.contents(), member.size)
+                    continue
                 if not self.attempt("entry of the tar", checked, member.path):
                     continue
                 entry = Entry(member.type, member.mode, member.uid, member.gid, member.time, member.size,
@@ -1812,6 +1931,7 @@ class Restore:
             manifest = json.loads(self.manifest)
             check_needs(manifest)
             self.has_restorer = "restorer" in manifest.get("needs", {})
+            self.has_rests = "pieces" in manifest.get("needs", {})
             version = manifest.get("version")
             if version is None and "files" in manifest or version == 2 and manifest.get("format") == "hashget-restore":
                 return manifest
@@ -1834,8 +1954,13 @@ class Restore:
             # In the tar are names of archived files, and the manifest has these as well.
             self.names = [(name_of(link["path"]), name_of(link["to"])) for link in manifest.get("links", [])]
             packages = manifest["packages"]
-            for number, package in enumerate(packages, 1):
-                self.restore_package(package, "[%d/%d]" % (number, len(packages)))
+            self.pieced = Pieces(manifest.get("pieces", {}), self.entries, packages)
+            for file in self.pieced.files:
+                self.attempt("file of pieces", file.begin, file.path, self.target)
+            for number, package in enumerate(packages):
+                self.restore_package(package, "[%d/%d]" % (number + 1, len(packages)), self.pieced.wanted.get(number, {}))
+            for file in self.pieced.files:
+                self.attempt("file of pieces", file.finish, file.path, self.target)
             if UNREACHABLE not in self.report.codes:
                 self.look_at_tar(in_tar)
         except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
@@ -1851,7 +1976,7 @@ class Restore:
             if path not in stored:
                 self.report.problem("entry of the tar that the manifest does not describe", shown(path), UNPROVEN)
 
-    def restore_package(self, package, label):
+    def restore_package(self, package, label, runs):
         url, placements = shown(package["url"]), [Placement(fields) for fields in package.get("trees", [])]
         wanted, whole, derived = {}, [], package.get("derived", [])
         for path, member, entry in table_entries(package["files"]) if "files" in package else ():
@@ -1886,10 +2011,16 @@ class Restore:
                     for path, entry in whole:
                         file.seek(0)
                         self.attempt("file", self.target.put_file, path, pieces(file))
-                if placements or wanted:
+                if placements or wanted or runs:
                     opens = lambda path: any(prefix.startswith(path) for prefix in prefixes)
                     members = members_of(file, package["format"], opens)
                     for member in with_derived(members, derived, wanted, failed):
+                        if member.type == "f" and member.path in runs:
+                            with spooled(member) as contents:
+                                for run in runs.pop(member.path):
+                                    run.copy(contents)
+                                self.lay(member, placements, wanted, right)
+                            continue
                         # Only its digest proves what a recipe makes.
                         self.lay(member, placements, wanted, right and not member.path.startswith(b"!/"))
             except Problem as problem:
@@ -2038,6 +2169,7 @@ class Restore:
         if complete:
             os.unlink(os.path.join(self.target.top, MANIFEST))
             self.remove_restorer()
+            self.remove_rests()
             stored, self.target.stored = self.target.stored, {}
             for name, place in stored.items():
                 self.attempt("renamed", self.target.move, name, place)
@@ -2054,6 +2186,14 @@ class Restore:
         is_own = stored is not None and not os.path.lexists(os.path.join(self.target.top, stored))
         if self.has_restorer and not is_own and os.path.isfile(place) and not os.path.islink(place):
             os.unlink(place)
+
+    def remove_rests(self):
+        """Every file that needs one is in its place."""
+        folder = os.path.join(self.target.top, RESTS)
+        if self.has_rests and os.path.isdir(folder) and not os.path.islink(folder):
+            for name in os.listdir(folder):
+                os.unlink(os.path.join(folder, name))
+            os.rmdir(folder)
 
     def flags(self):
         """When all else is done, those of a folder after everything in it."""

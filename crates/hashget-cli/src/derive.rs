@@ -49,6 +49,16 @@ pub(crate) fn derived_text(derived: &BTreeMap<String, Amount>) -> Option<String>
     (all.files > 0).then(text)
 }
 
+/// What is made of pieces, for people; `None` if nothing is.
+pub(crate) fn pieces_text(pieces: Amount) -> Option<String> {
+    let text = || {
+        let of = if pieces.files == 1 { "it" } else { "them" };
+        let files = counted(pieces.files, "file", "files");
+        format!("{files}, {} of {of} in packages", size(pieces.bytes))
+    };
+    (pieces.files > 0).then(text)
+}
+
 /// The same for programs.
 pub(crate) fn amounts_record(derived: &BTreeMap<String, Amount>) -> Value {
     let record = |amount: &Amount| json!({ "files": amount.files, "bytes": amount.bytes });

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use hashget::codec::{self, Codec};
 use hashget::limits::Limits;
+use hashget::model::Digest;
 use hashget::model::manifest::{AnyManifest, MANIFEST_NAME};
 use support::{Machine, files_below};
 
@@ -90,6 +91,18 @@ fn version_2_with_derived_files() {
     assert_eq!((list.lines().count(), record.matches("\r\n").count()), (35, 50), "{record}");
 }
 
+/// An image with holes, and a tar, are put together out of pieces of a package.
+#[test]
+fn version_2_with_pieces() {
+    let (_machine, back) = unpacked("v2-pieces.tar.zst", &["gizmo-1.0.tar.gz"]);
+    let digest = |name: &str| Digest::of(&fs_err::read(back.join(name)).unwrap()).to_string();
+    let image = "40ad2118c23ee4a6476b56f3655a78ea940d40a0757297460ad4c297bc3b18a0";
+    let tar = "7dcb12f8cee3da4cd0cff370a088df6dfd2f8841fa8b3a597c2242811d876900";
+    assert_eq!(["machine/disk.img", "machine/disk.tar"].map(digest), [image, tar]);
+    assert_eq!(fs_err::metadata(back.join("machine/disk.img")).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(files_below(&back).len(), 3, "{:?}", files_below(&back));
+}
+
 /// An archive that uses a feature which no version has is refused by every command that reads it, before
 /// anything is written.
 #[test]
@@ -162,7 +175,7 @@ fn stored_manifest(archive: &str) -> Vec<u8> {
 /// The manifests of frozen archives are written again byte for byte: no new field, no other order.
 #[test]
 fn manifests_of_version_2_are_written_as_they_were() {
-    for archive in ["v2.tar.zst", "v2.tar.gz", "v2-derived.tar.zst"] {
+    for archive in ["v2.tar.zst", "v2.tar.gz", "v2-derived.tar.zst", "v2-pieces.tar.zst"] {
         let json = stored_manifest(archive);
         let Ok(AnyManifest::V2(manifest)) = AnyManifest::parse(&json) else {
             panic!("{archive} has no manifest of version 2");

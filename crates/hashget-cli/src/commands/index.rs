@@ -10,6 +10,7 @@ use clap::{ArgGroup, Args};
 use hashget::detectors::{DETECTORS, Detector, is_moving};
 use hashget::error::ErrorClass;
 use hashget::fetch::Sources;
+use hashget::hashdb::BlockStore;
 use hashget::index::{IndexError, Indexed, Indexer, Request, SearchOptions};
 use hashget::model::{Evidence, PackageRecord, Signature, display_name};
 use hashget::monitor::{Monitor, ProblemKind};
@@ -80,6 +81,10 @@ pub(crate) struct Index {
     /// Fetch packages again that are known already
     #[arg(long, conflicts_with = "tree")]
     again: bool,
+
+    /// From now on, keep digests of the blocks of packages: `pack` finds these in images and other large files
+    #[arg(long)]
+    blocks: bool,
 }
 
 /// The result for all packages.
@@ -114,6 +119,11 @@ impl Index {
                 let wrong = format!("{option} describes one package: give exactly one URL");
                 return Err(UsageError(wrong).into());
             }
+        }
+        if self.blocks {
+            let folder = environment.hashdb_folder()?;
+            BlockStore::keep_in(&folder)
+                .with_context(|| format!("cannot keep blocks in {}", folder.display()))?;
         }
         let hashdb = environment.hashdb()?;
         let Sources { source, web } = environment.sources()?;

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::audit::{self, Outcome};
 use crate::archive;
-use crate::derive::{amounts_record, derived_text};
+use crate::derive::{amounts_record, derived_text, pieces_text};
 use crate::environment::Environment;
 use crate::output::{Console, columns, counted, day, safe, size};
 
@@ -138,6 +138,8 @@ fn record(requirements: &Requirements, known: Option<&Outcome>) -> serde_json::V
         "archived": amount(requirements.archived),
         "left_out": amount(Some(requirements.left_out)),
         "derived": amounts_record(&requirements.derived),
+        "pieced_files": requirements.pieces.files,
+        "pieced_bytes": requirements.pieces.bytes,
         "oldest": requirements.archived_times.map(|(oldest, _)| oldest.seconds),
         "newest": requirements.archived_times.map(|(_, newest)| newest.seconds),
         "restorable": known.map(|known| audit::figures_record(known.worst())),
@@ -230,6 +232,7 @@ fn facts(requirements: &Requirements, known: Option<&Outcome>) -> Vec<Vec<String
     facts.extend(requirements.archived.map(|archived| ("Archived", amount(archived))));
     facts.push(("Left out", amount(requirements.left_out)));
     facts.extend(derived_text(&requirements.derived).map(|derived| ("Derived", derived)));
+    facts.extend(pieces_text(requirements.pieces).map(|pieces| ("In pieces", pieces)));
     let packages = u64::try_from(requirements.packages.len()).unwrap_or(u64::MAX);
     let packages = counted(packages, "package", "packages");
     facts.push((

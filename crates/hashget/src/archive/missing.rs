@@ -11,7 +11,7 @@ use super::package_members::{MembersError, PackageMembers};
 use super::package_plan::{Destination, PackagePlan};
 use crate::hashdb::complete_members;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Digest, Kind, Member, RelPath};
+use crate::model::{Digest, Entry, Kind, Member, RelPath};
 use crate::monitor::Monitor;
 
 /// A file of the tree that a package would give.
@@ -104,6 +104,13 @@ impl<'m, 's> Search<'m, 's> {
         for Destination { path, kind, sha256, .. } in plan.itself() {
             if let Kind::File { size } = kind {
                 self.add(path, size, sha256.or(Some(package.sha256)), index);
+            }
+        }
+        for path in self.manifest.pieces().into_iter().flat_map(|one| one.files_of_package(index)) {
+            let row = self.manifest.archived.position(&path);
+            let entry = row.map(|row| self.manifest.archived.entry(row)).transpose()?;
+            if let Some(Entry { kind: Kind::File { size }, sha256, .. }) = entry {
+                self.add(path, size, sha256, index);
             }
         }
         match members.of(package, monitor)? {

@@ -25,6 +25,7 @@
 //! Restoring is built on this module: `package_plan` says what becomes of each member of a package, and
 //! `stream` opens an archive.
 
+pub(crate) mod assembly;
 mod audit;
 mod contents;
 mod difference;

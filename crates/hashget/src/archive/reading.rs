@@ -11,7 +11,7 @@ use super::stream::{self, TarStream};
 use super::{ArchiveError, manifest_path, read_manifest_text};
 use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, RESTORER_NAME};
+use crate::model::manifest::{AnyManifest, RESTORER_NAME, is_of_rests, rest_number};
 use crate::model::{Extent, Kind, MemberMetadata, RelPath, escaped};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::storage::ArchiveSource;
@@ -68,6 +68,15 @@ pub trait ArchiveVisitor {
         content: &mut dyn Read,
     ) -> Result<ControlFlow<()>, Self::Error>;
 
+    /// Receives the rest with this number, of a file that is made of pieces. What is left unread is skipped.
+    ///
+    /// # Errors
+    /// Any error stops the reading. One of `content` is passed on as [`ArchiveError::Read`].
+    fn rest(&mut self, number: u32, content: &mut dyn Read) -> Result<(), Self::Error> {
+        let _ = (number, content);
+        Ok(())
+    }
+
     /// Is told that frames of the archive are damaged: the entries from `first` on, and before `next`, may be missing. Is the
     /// rest to be read? Otherwise the damage is an error.
     fn goes_on(&mut self, first: &RelPath, next: Option<&RelPath>, problem: &str) -> bool {
@@ -98,7 +107,15 @@ pub fn read_archive<V: ArchiveVisitor>(
     let total = Total { bytes: archive.size(), things: None };
     let progress = monitor.begin(Step::Read, escaped(name.as_bytes()), total);
     let passed = |bytes| progress.advance(bytes, 0);
-    let reading = Reading { limits, visitor, monitor, name, last: None, has_restorer: false };
+    let reading = Reading {
+        limits,
+        visitor,
+        monitor,
+        name,
+        last: None,
+        has_restorer: false,
+        has_pieces: false,
+    };
     let (outcome, has_failed) = match Directory::open(archive, limits) {
         Some(directory) => (reading.read_segments(&directory, &passed), directory.has_failed()),
         None => {
@@ -167,6 +184,8 @@ struct Reading<'r, V> {
     last: Option<RelPath>,
     /// Does the restorer travel in the archive?
     has_restorer: bool,
+    /// Has it rests of files that are made of pieces?
+    has_pieces: bool,
 }
 
 impl<V: ArchiveVisitor> Reading<'_, V> {
@@ -260,6 +279,9 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
             self.manifest(entry)?
         } else if self.has_restorer && path.as_bytes() == RESTORER_NAME.as_bytes() {
             ControlFlow::Continue(())
+        } else if self.has_pieces && is_of_rests(&path) {
+            self.rest(&stored, entry)?;
+            ControlFlow::Continue(())
         } else if self.visitor.wants(&path) {
             let mut content = Failing::new(entry.stored());
             let outcome = self.visitor.entry(stored, &mut content);
@@ -274,6 +296,22 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         Ok(outcome)
     }
 
+    fn rest<R: Read>(
+        &mut self,
+        stored: &StoredEntry,
+        entry: &mut TarEntry<'_, R>,
+    ) -> Result<(), Stop<V::Error>> {
+        let (Kind::File { .. }, Some(number)) = (&stored.kind, rest_number(&stored.path)) else {
+            return Ok(());
+        };
+        let mut content = Failing::new(entry);
+        let outcome = self.visitor.rest(number, &mut content);
+        match content.failure {
+            Some(error) => Err(self.damage(error)),
+            None => outcome.map_err(Stop::Error),
+        }
+    }
+
     fn manifest(&mut self, content: &mut dyn Read) -> Result<ControlFlow<()>, Stop<V::Error>> {
         let mut content = Failing::new(content);
         let manifest = read_manifest_text(&mut content, self.limits);
@@ -282,6 +320,7 @@ impl<V: ArchiveVisitor> Reading<'_, V> {
         }
         let manifest = manifest?;
         self.has_restorer |= manifest.has_restorer();
+        self.has_pieces |= manifest.has_pieces();
         self.visitor.manifest(manifest).map_err(Stop::Error)
     }
 }

@@ -43,6 +43,12 @@ pub fn relied_on(
                     .transpose()?,
             };
         }
+        if let Some(pieces) = manifest.pieces() {
+            let of_pieces = pieces.bytes_of_packages(manifest.packages.len());
+            for (bytes, more) in bytes.iter_mut().zip(of_pieces) {
+                *bytes = bytes.map(|bytes| bytes.saturating_add(more));
+            }
+        }
     }
     Ok(estimated(requirements, &bytes))
 }

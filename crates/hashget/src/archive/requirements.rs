@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::count;
 use crate::fetch::{Reach, Wanted, name_beside};
 use crate::model::manifest::{
-    AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1,
+    AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1, Pieces,
 };
 use crate::model::{
     Amount, Digest, Evidence, Kind, RelPath, Timestamp, display_name, escaped, own_name,
@@ -32,6 +32,8 @@ pub struct Requirements {
     pub left_out: Amount,
     /// What of that recipes make, by their names.
     pub derived: BTreeMap<String, Amount>,
+    /// Archived files that are made of pieces, and the bytes of these, which count as left out.
+    pub pieces: Amount,
     /// The modification times of the oldest and the newest archived file.
     pub archived_times: Option<(Timestamp, Timestamp)>,
     /// The packages, in the manifest's order.
@@ -173,6 +175,7 @@ impl Requirements {
                 bytes: manifest.files.iter().fold(0, |sum, file| sum.saturating_add(file.size)),
             },
             derived: BTreeMap::new(),
+            pieces: Amount::default(),
             archived_times: None,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         }
@@ -192,6 +195,7 @@ impl Requirements {
                 bytes: tree.bytes.saturating_sub(archived.bytes),
             },
             derived: derived_amounts(&manifest.packages)?,
+            pieces: manifest.pieces().map(Pieces::amount).unwrap_or_default(),
             archived_times,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         })
@@ -256,6 +260,8 @@ fn archived(
             files.insert(entry.path);
         }
     }
+    let pieces = manifest.pieces().map(Pieces::amount).unwrap_or_default();
+    amount.bytes = amount.bytes.saturating_sub(pieces.bytes);
     amount.files += count(manifest.links.iter().filter(|link| files.contains(&link.to)).count());
     Ok((amount, times))
 }

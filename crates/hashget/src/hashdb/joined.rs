@@ -2,7 +2,7 @@
 //!
 //! Invariant: everything is written to the first one. An id says which of both it belongs to.
 
-use super::{Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId};
+use super::{BlockStore, Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId};
 use crate::model::{Digest, Member, PackageRecord};
 
 /// A HashDB, and another one that is only read.
@@ -127,6 +127,10 @@ impl Checks for JoinedHashDb<'_> {
 impl HashDbWriter for JoinedHashDb<'_> {
     fn is_writable(&self) -> bool {
         self.first.is_writable()
+    }
+
+    fn blocks(&self) -> Option<&BlockStore> {
+        self.first.blocks()
     }
 
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {

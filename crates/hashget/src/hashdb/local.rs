@@ -22,7 +22,8 @@ use super::rows::{
     record_of, unsigned, update_record,
 };
 use super::{
-    Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId, member_list, schema,
+    BlockStore, Check, Checks, HashDb, HashDbError, HashDbWriter, Key, PackageId, member_list,
+    schema,
 };
 use crate::model::{Digest, Member, PackageRecord, escaped};
 
@@ -58,6 +59,7 @@ pub struct LocalHashDb {
     file: PathBuf,
     location: String,
     access: Access,
+    blocks: Option<BlockStore>,
     /// Each thread takes a connection of its own, so that readers do not wait for each other.
     idle: Mutex<Vec<Connection>>,
 }
@@ -78,7 +80,8 @@ impl LocalHashDb {
             problem: error.to_string(),
         })?;
         let (connection, access) = open::open(&file)?;
-        Ok(Self { file, location, access, idle: Mutex::new(vec![connection]) })
+        let blocks = BlockStore::of(dir);
+        Ok(Self { file, location, access, blocks, idle: Mutex::new(vec![connection]) })
     }
 
     /// Is there a HashDB in `dir`?
@@ -290,6 +293,10 @@ impl HashDb for LocalHashDb {
 impl HashDbWriter for LocalHashDb {
     fn is_writable(&self) -> bool {
         self.access == Access::Write
+    }
+
+    fn blocks(&self) -> Option<&BlockStore> {
+        self.blocks.as_ref()
     }
 
     fn put(&self, record: &PackageRecord, members: &[Member]) -> Result<PackageId, HashDbError> {

@@ -3,6 +3,7 @@
 //! Invariant: a HashDB can be rebuilt by indexing again; no archive needs it. It contains a package completely (record,
 //! members and look-up keys) or not at all.
 
+mod blocks;
 mod check;
 mod cut_key;
 mod export;
@@ -17,6 +18,7 @@ mod schema;
 mod shared;
 mod sqlite_file;
 
+pub use blocks::{BLOCK_BYTES, BlockStore, BlockWriter, MemberBlocks, block_checksum};
 pub use check::{Check, CheckOutcome, now};
 pub use cut_key::CutKey;
 pub use export::{ExportError, ExportReader, ExportedPackage, HashPackage, export, is_public_url};
@@ -134,6 +136,11 @@ pub trait HashDbWriter: HashDb + Checks {
     /// change fails, and everything else works.
     fn is_writable(&self) -> bool {
         true
+    }
+
+    /// Where the blocks of packages are kept, if they are: whoever reads a package to record it adds them.
+    fn blocks(&self) -> Option<&BlockStore> {
+        None
     }
 
     /// Records a package and its members, replacing a package with the same URL (unless that has stronger evidence, or

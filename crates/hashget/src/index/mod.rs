@@ -33,7 +33,7 @@ use crate::detectors::{Candidate, DetectError, Detector, Machine};
 use crate::error::ErrorClass;
 use crate::fetch::{FetchError, MirrorRule, Reach, Source, Web, public_url};
 use crate::formats::{self, FormatError, Input};
-use crate::hashdb::{HashDbError, HashDbWriter, PackageId, SharedHashDb};
+use crate::hashdb::{BlockWriter, HashDbError, HashDbWriter, PackageId, SharedHashDb};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence, Origin, PackageRecord, RelPath, Signature, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
@@ -210,6 +210,7 @@ impl Indexer<'_> {
         let sha256 = fetch::wanted_digest(request, user_file.as_ref())?;
         if !request.again
             && let Some(id) = known::known(self.hashdb, request, sha256, self.evidence)?
+            && !self.lacks_blocks(id)?
         {
             return Ok(Indexed::Known(id));
         }
@@ -218,6 +219,12 @@ impl Indexer<'_> {
             None => fetch::fetch(self.source, request, monitor)?,
         };
         self.read_and_record(request, &Naming::by_user(), &package, None, monitor)
+    }
+
+    /// Are blocks kept, and not those of this package?
+    fn lacks_blocks(&self, package: PackageId) -> Result<bool, HashDbError> {
+        let Some(store) = self.hashdb.blocks() else { return Ok(false) };
+        Ok(self.hashdb.record(package)?.is_some_and(|record| !store.has(&record.sha256)))
     }
 
     /// Fetches the package with this record, reads it, and shows what is in it to `is_right`. If that is what was expected, the package is
@@ -245,7 +252,7 @@ impl Indexer<'_> {
             ..Request::default()
         };
         let package = fetch::fetch(self.source, &request, monitor)?;
-        let contents = read::read(&package.file, &request, self.limits, monitor)?;
+        let contents = read::read(&package.file, &request, None, self.limits, monitor)?;
         if is_right(&contents) {
             record::record(self, &request, &Naming::of_record(record), &package, contents)?;
         }
@@ -312,7 +319,9 @@ impl Indexer<'_> {
         own_name: Option<Signature>,
         monitor: &dyn Monitor,
     ) -> Result<Indexed, IndexError> {
-        let contents = read::read(&package.file, request, self.limits, monitor)?;
+        let mut blocks =
+            self.hashdb.blocks().map(|store| store.writer(&package.sha256)).transpose()?;
+        let contents = read::read(&package.file, request, blocks.as_mut(), self.limits, monitor)?;
         package.check_unchanged()?;
         if contents.is_something_else(&request.url) {
             let url = escaped(request.url.as_bytes());
@@ -333,7 +342,9 @@ impl Indexer<'_> {
             format.own_name(Input::File(&package.file), self.limits).ok()?
         });
         request.signatures.extend(own_name.filter(|name| !request.signatures.contains(name)));
-        record::record(self, &request, naming, package, contents)
+        let indexed = record::record(self, &request, naming, package, contents)?;
+        blocks.map_or(Ok(()), BlockWriter::finish)?;
+        Ok(indexed)
     }
 
     /// Records what publishers know of packages that have one of these contents, and that the HashDB does not know. Returns how

@@ -23,7 +23,7 @@ pub fn differences(
 ) -> Result<Option<String>, IndexError> {
     let request =
         Request { url: record.url.clone(), recursive: record.recursive, ..Request::default() };
-    let found = read::read(file, &request, limits, monitor)?;
+    let found = read::read(file, &request, None, limits, monitor)?;
     if record.evidence >= Evidence::Signed {
         let same = found.members == members;
         return Ok((!same).then(|| "its members are not the ones that are recorded".to_owned()));

@@ -9,6 +9,7 @@ use std::io::Read;
 use super::{IndexError, Request};
 use crate::detectors::Candidate;
 use crate::formats::{self, FormatError, Input, Visitor, VisitorError};
+use crate::hashdb::BlockWriter;
 use crate::limits::Limits;
 use crate::model::{HashingReader, Kind, Member, RelPath, Signature, counted, escaped};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
@@ -37,13 +38,14 @@ pub fn read_contents(
     monitor: &dyn Monitor,
 ) -> Result<Contents, IndexError> {
     let request = Request { url: name.to_owned(), recursive: nested, ..Request::default() };
-    read(file, &request, limits, monitor)
+    read(file, &request, None, limits, monitor)
 }
 
-/// Reads and hashes all members of the package in `file`.
+/// Reads and hashes all members of the package in `file`; also their blocks, if these are to be kept.
 pub(super) fn read(
     file: &File,
     request: &Request,
+    blocks: Option<&mut BlockWriter>,
     limits: &Limits,
     monitor: &dyn Monitor,
 ) -> Result<Contents, IndexError> {
@@ -52,7 +54,7 @@ pub(super) fn read(
     let own_name = request.signatures.first().map(|signature| escaped(signature.value.as_bytes()));
     let shown = own_name.unwrap_or_else(|| name.clone());
     let progress = monitor.begin(Step::Read, shown, total);
-    let mut collector = Collector::new(&progress, monitor);
+    let mut collector = Collector { blocks, ..Collector::new(&progress, monitor) };
     let recurse = |_: &RelPath| request.recursive;
     let input = Input::Watched(file, progress.position());
     let read = formats::read_package(input, &recurse, limits, &mut collector);
@@ -65,6 +67,9 @@ pub(super) fn read(
             }
             let counts = passed_over.values().map(|over| over.count as u64);
             Ok(Contents { format, members, passed_over: counts.sum() })
+        }
+        Err(FormatError::Visitor(error)) if error.is::<BlocksNotKept>() => {
+            Err(IndexError::Io(std::io::Error::other(one_line(&*error))))
         }
         Err(FormatError::Visitor(error)) if error.is::<Interrupted>() => {
             Err(IndexError::Interrupted(Interrupted))
@@ -123,6 +128,11 @@ enum BadMember {
     Size { path: RelPath, declared: u64, found: u64 },
 }
 
+/// The blocks of a package cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("its blocks cannot be kept")]
+struct BlocksNotKept(#[source] std::io::Error);
+
 /// Members are hashed in pieces of this many bytes; the monitor may interrupt between them.
 const PIECE: usize = 1 << 17;
 
@@ -158,6 +168,7 @@ struct Collector<'a> {
     /// By reason.
     passed_over: BTreeMap<String, PassedOver>,
     buffer: Vec<u8>,
+    blocks: Option<&'a mut BlockWriter>,
     progress: &'a Running<'a>,
     monitor: &'a dyn Monitor,
 }
@@ -165,7 +176,7 @@ struct Collector<'a> {
 impl<'a> Collector<'a> {
     fn new(progress: &'a Running<'a>, monitor: &'a dyn Monitor) -> Self {
         let (members, passed_over) = (Vec::new(), BTreeMap::new());
-        Self { members, passed_over, buffer: vec![0; PIECE], progress, monitor }
+        Self { members, passed_over, buffer: vec![0; PIECE], blocks: None, progress, monitor }
     }
 }
 
@@ -174,10 +185,18 @@ impl Visitor for Collector<'_> {
         self.monitor.check_interrupted()?;
         if let Kind::File { size: declared } = member.kind {
             let mut hashing = HashingReader::new(content);
+            if let Some(blocks) = &mut self.blocks {
+                blocks.begin(&member.path, declared);
+            }
             loop {
                 match hashing.read(&mut self.buffer) {
                     Ok(0) => break,
-                    Ok(_) => self.monitor.check_interrupted()?,
+                    Ok(count) => {
+                        if let Some(blocks) = &mut self.blocks {
+                            blocks.update(&self.buffer[..count]);
+                        }
+                        self.monitor.check_interrupted()?;
+                    }
                     Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                     Err(error) => {
                         return Err(BadMember::Unreadable { path: member.path, error }.into());
@@ -187,6 +206,9 @@ impl Visitor for Collector<'_> {
             let (sha256, found) = hashing.finish();
             if found != declared {
                 return Err(BadMember::Size { path: member.path, declared, found }.into());
+            }
+            if let Some(blocks) = &mut self.blocks {
+                blocks.end().map_err(BlocksNotKept)?;
             }
             member.sha256 = Some(sha256);
         }

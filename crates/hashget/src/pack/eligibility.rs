@@ -16,8 +16,8 @@ pub(super) fn first_verdicts(scan: &Scan, options: &PackOptions<'_>) -> Result<V
         match entry.kind {
             _ if own_name_of(entry.path.as_bytes()).is_some() => Reason::OwnManifest,
             _ if is_small => Reason::TooSmall,
-            _ if entry.extents.is_some() => Reason::Holes,
             _ if skip.matches_within(scan.root.path(), &entry.path) => Reason::Skipped,
+            _ if entry.extents.is_some() => Reason::Holes,
             Kind::File { size: 0 } => Reason::Empty,
             Kind::File { .. } => Reason::Unknown,
             _ => Reason::NoFile,

@@ -16,7 +16,7 @@ use super::plan::{PackageUse, Plan};
 use super::verdict::{Verdict, Verdicts};
 use super::{PackError, PackOptions, Packer, ReplayError, Summary};
 use crate::hashdb::{HashDbError, HashDbWriter, Key, PackageId};
-use crate::model::manifest::Package;
+use crate::model::manifest::{Package, PiecedFile, Pieces};
 use crate::model::{Digest, Entry, Kind, Member, PackageRecord, RelPath};
 use crate::monitor::Monitor;
 use crate::tree::{
@@ -50,6 +50,8 @@ pub struct Explanation {
     holders: HashMap<Digest, Vec<Holder>>,
     /// The recipes of derived entries, by index.
     recipes: HashMap<usize, String>,
+    /// By index, of entries that are made of pieces: the bytes that come from packages, and these, by their indices.
+    pieces: HashMap<usize, (u64, Vec<usize>)>,
 }
 
 impl Explanation {
@@ -61,6 +63,11 @@ impl Explanation {
     /// The name of the recipe that makes an entry, if it is derived.
     pub fn recipe(&self, entry: usize) -> Option<&str> {
         self.recipes.get(&entry).map(String::as_str)
+    }
+
+    /// Of an entry that is made of pieces: the bytes that come from packages, and these by their indices in [`Self::packages`].
+    pub fn pieces(&self, entry: usize) -> Option<(u64, &[usize])> {
+        self.pieces.get(&entry).map(|(bytes, packages)| (*bytes, &packages[..]))
     }
 
     /// The packages that have the contents of a requested entry; those that are relied on come first.
@@ -137,10 +144,11 @@ impl Packer<'_> {
         // Nobody is asked: what nobody asked yet is not relied on.
         let options = PackOptions { ask: false, ..options };
         let (first, mut summary) = (first_verdicts(&scan, &options)?, Summary::default());
-        let Plan { uses, verdicts, packages, .. } =
+        let Plan { uses, verdicts, packages, pieces, .. } =
             self.plan(&scan, first, &options, false, &mut summary, monitor)?.plan;
         let entries = scan.entries;
         let recipes = recipes(&packages, &entries)?;
+        let pieces = pieces.map(|pieces| of_pieces(&pieces, &entries)).unwrap_or_default();
         let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();
         asked.sort_unstable();
         asked.dedup();
@@ -153,7 +161,16 @@ impl Packer<'_> {
         let requirements = Requirements::new(&options, &scan.root, &entries);
         let holders = choice.holders(self.hashdb, &digests, &requirements)?;
         let absent = absent(&entries, scan.absent, paths);
-        Ok(Explanation { entries, packages: uses, asked, absent, verdicts, holders, recipes })
+        Ok(Explanation {
+            entries,
+            packages: uses,
+            asked,
+            absent,
+            verdicts,
+            holders,
+            recipes,
+            pieces,
+        })
     }
 }
 
@@ -167,6 +184,15 @@ fn recipes(packages: &[Package], entries: &Entries) -> Result<HashMap<usize, Str
         }
     }
     Ok(recipes)
+}
+
+/// What of which entries comes from packages, as pieces.
+fn of_pieces(pieces: &Pieces, entries: &Entries) -> HashMap<usize, (u64, Vec<usize>)> {
+    let of_file = |file: PiecedFile| {
+        let index = entries.position(&file.path)?;
+        Some((index, (pieces.run_bytes(&file), pieces.packages_of(&file))))
+    };
+    pieces.files().filter_map(of_file).collect()
 }
 
 /// The entries at and below a path.

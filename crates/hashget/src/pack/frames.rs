@@ -15,7 +15,7 @@ use crate::archive::names;
 use crate::archive::reusable::Reusable;
 use crate::codec::seekable::{FrameOutput, SeekableWriter, encoder_name};
 use crate::codec::{Codec, Encoder, encoder, seekable_encoder};
-use crate::model::manifest::OWN_NAMES;
+use crate::model::manifest::{OWN_NAMES, is_of_rests};
 use crate::model::{Digest, Entry, Kind, RelPath};
 
 /// An entry of this many bytes has frames of its own.
@@ -76,6 +76,10 @@ impl Begun {
         };
         let attributes = entry.metadata.xattrs.values().map(|value| value.len() as u64);
         let is_large = attributes.fold(contents, u64::saturating_add) >= LARGE_BYTES;
+        // The rest of a file that is made of pieces, in the place of the file.
+        let is_rest = name != entry.path.as_bytes()
+            && RelPath::new(name).is_ok_and(|name| is_of_rests(&name));
+        let is_large = is_large || is_rest;
         Self { path: Some(entry.path.clone()), bytes: 0, is_large }
     }
 

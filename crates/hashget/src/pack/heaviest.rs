@@ -33,9 +33,14 @@ const CONSIDERED: usize = 64;
 
 /// The largest paths of what is archived, largest first. A folder stands for its contents, unless one item
 /// makes up at least half of it: then that item is reported, and the rest separately.
-pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
-    let folders = folders(entries, verdicts);
-    let within = |folder: &RelPath| within(entries, verdicts, &folders, folder);
+pub(super) fn heaviest(
+    entries: &[Entry],
+    verdicts: &Verdicts,
+    in_pieces: &HashMap<usize, u64>,
+) -> Vec<Heavy> {
+    let archived = Archived { entries, verdicts, in_pieces };
+    let folders = folders(archived);
+    let within = |folder: &RelPath| within(archived, &folders, folder);
     let mut waiting = BinaryHeap::from(within(&RelPath::root()));
     let mut reported = Vec::new();
     while let Some(heavy) = waiting.pop().filter(|_| reported.len() < REPORTED) {
@@ -53,20 +58,31 @@ pub(super) fn heaviest(entries: &[Entry], verdicts: &Verdicts) -> Vec<Heavy> {
 
 type Folders = HashMap<RelPath, (u64, u64)>;
 
-/// The archived files with their sizes in bytes.
-fn files<'a>(
+/// What is archived.
+#[derive(Clone, Copy)]
+struct Archived<'a> {
     entries: &'a [Entry],
     verdicts: &'a Verdicts,
-) -> impl Iterator<Item = (&'a RelPath, u64)> {
-    let archived = entries.iter().enumerate().filter(|&(index, _)| verdicts.is_archived(index));
-    archived.filter_map(|(_, entry)| match entry.kind {
-        Kind::File { size: bytes @ 1.. } => Some((&entry.path, bytes)),
+    /// By index, of files that are made of pieces: the bytes that packages give.
+    in_pieces: &'a HashMap<usize, u64>,
+}
+
+/// The archived files with their sizes in bytes.
+fn files(archived: Archived<'_>) -> impl Iterator<Item = (&RelPath, u64)> {
+    let Archived { entries, verdicts, in_pieces } = archived;
+    let archived =
+        entries.iter().enumerate().filter(move |&(index, _)| verdicts.is_archived(index));
+    archived.filter_map(move |(index, entry)| match entry.kind {
+        Kind::File { size: bytes @ 1.. } => {
+            let given = in_pieces.get(&index).copied().unwrap_or_default();
+            Some((&entry.path, bytes.saturating_sub(given)))
+        }
         _ => None,
     })
 }
 
 /// Size and number of files of each folder except the top one.
-fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
+fn folders(archived: Archived<'_>) -> Folders {
     let mut folders = Folders::new();
     let mut add = |mut folder: RelPath, bytes: u64, files: u64| {
         while !folder.is_root() {
@@ -79,7 +95,7 @@ fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
     };
     // Most files are in the same folder as the one before.
     let (mut last, mut bytes, mut count) = (RelPath::root(), 0_u64, 0);
-    for (path, size) in files(entries, verdicts) {
+    for (path, size) in files(archived) {
         let folder = path.parent().unwrap_or_default();
         if folder != last {
             add(std::mem::replace(&mut last, folder), bytes, count);
@@ -93,18 +109,13 @@ fn folders(entries: &[Entry], verdicts: &Verdicts) -> Folders {
 }
 
 /// The largest items directly in a folder.
-fn within(
-    entries: &[Entry],
-    verdicts: &Verdicts,
-    folders: &Folders,
-    folder: &RelPath,
-) -> Vec<Heavy> {
+fn within(archived: Archived<'_>, folders: &Folders, folder: &RelPath) -> Vec<Heavy> {
     let below = if folder.is_root() { Vec::new() } else { [folder.as_bytes(), b"/"].concat() };
     let directly = |path: &RelPath| {
         let rest = path.as_bytes().strip_prefix(&*below);
         rest.is_some_and(|rest| !rest.contains(&b'/'))
     };
-    let files = files(entries, verdicts)
+    let files = files(archived)
         .filter(|(path, _)| directly(path))
         .map(|(path, bytes)| (bytes, 1, path, false));
     let inner = folders
@@ -151,7 +162,7 @@ mod tests {
     }
 
     fn reported(entries: &[Entry], archived: &[bool]) -> Vec<(String, u64, u64)> {
-        let heaviest = heaviest(entries, &verdicts(archived));
+        let heaviest = heaviest(entries, &verdicts(archived), &HashMap::new());
         heaviest.iter().map(|one| (one.path.to_string(), one.bytes, one.files)).collect()
     }
 
@@ -186,7 +197,8 @@ mod tests {
         let entries: Vec<Entry> = (0..50)
             .flat_map(|folder| (0..4).map(move |file| entry(&format!("{folder:02}/{file}"), 7)))
             .collect();
-        let reported = heaviest(&entries, &verdicts(&vec![true; entries.len()]));
+        let verdicts = verdicts(&vec![true; entries.len()]);
+        let reported = heaviest(&entries, &verdicts, &HashMap::new());
         assert_eq!(reported.len(), REPORTED);
         assert!(reported.iter().all(|heavy| heavy.is_folder && heavy.bytes == 28), "{reported:?}");
     }

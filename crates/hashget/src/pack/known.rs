@@ -31,6 +31,14 @@ pub(super) struct KnownPackage {
     pub(super) lent: usize,
 }
 
+impl KnownPackage {
+    /// One of which nothing else is known yet.
+    pub(super) fn new(id: PackageId, record: PackageRecord, contents: Vec<u32>) -> Self {
+        let (is_asked, is_pool_tried) = (false, false);
+        Self { id, record, checks: Vec::new(), contents, is_asked, is_pool_tried, lent: 0 }
+    }
+}
+
 /// What a backup requires of packages.
 pub(super) struct Requirements<'o> {
     options: &'o PackOptions<'o>,
@@ -128,16 +136,7 @@ pub(super) fn known_packages(
         for (holder, record) in batch.into_iter().zip(hashdb.records(&ids)?) {
             let Some(record) = record else { continue };
             let contents = holder.iter().map(|&(_, content)| content).collect();
-            let (id, checks) = (holder[0].0, Vec::new());
-            known.push(KnownPackage {
-                id,
-                record,
-                checks,
-                contents,
-                is_asked: false,
-                is_pool_tried: false,
-                lent: 0,
-            });
+            known.push(KnownPackage::new(holder[0].0, record, contents));
         }
         add_checks(hashdb, &mut known[first..])?;
     }

@@ -28,6 +28,7 @@ mod names;
 mod open_file;
 mod options;
 mod output;
+mod pieces;
 mod placement;
 mod plan;
 mod pooling;
@@ -42,6 +43,7 @@ mod tar_writer;
 mod v1;
 mod verdict;
 mod write;
+mod write_rest;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -244,10 +246,10 @@ impl Packer<'_> {
             false => (Finders::default(), known_packages(self.hashdb, &contents)?),
         };
         let _planning = monitor.begin(Step::Plan, "what packages give back", Total::UNKNOWN);
-        let matched = self.matched(known, &contents, &mut claims, &requirements, monitor)?;
+        let mut matched = self.matched(known, &contents, &mut claims, &requirements, monitor)?;
         summary.not_worth = matched.not_worth;
         monitor.check_interrupted()?;
-        let packages = &matched.packages;
+        let packages = &mut matched.packages;
         let read = |id| Members::read(self.hashdb, id, &contents);
         let (plan, version_one) = match options.manifest_version {
             ManifestVersion::Two => {
@@ -256,6 +258,7 @@ impl Packer<'_> {
                 let read = |id| Members::read_plain(self.hashdb, id);
                 if options.derive == Derive::Pure {
                     derive::derive(scan, packages, &read, &mut plan, monitor)?;
+                    self.find_pieces(scan, packages, &requirements, &mut plan, monitor)?;
                 }
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)

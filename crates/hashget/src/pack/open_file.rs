@@ -110,7 +110,7 @@ impl OpenFile {
 }
 
 /// Writes an entry with exactly as much data as its header says: zeros where reading ended early.
-fn store_data<W: TarOutput>(
+pub(super) fn store_data<W: TarOutput>(
     tar: &mut TarWriter<W>,
     name: &[u8],
     entry: &Entry,

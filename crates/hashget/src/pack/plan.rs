@@ -10,7 +10,7 @@ use super::placement::{self, Role};
 use super::prefixes::prefixes;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::hashdb::{HashDbError, PackageId};
-use crate::model::manifest::{EntryTable, Link, Package};
+use crate::model::manifest::{EntryTable, Link, Package, Pieces};
 use crate::model::{Entry, Evidence, Kind, PackageRecord, RelPath};
 use crate::places::Place;
 use crate::tree::Entries;
@@ -79,13 +79,15 @@ pub struct PackageUse {
     pub files: u64,
     /// Their size in bytes.
     pub bytes: u64,
+    /// Bytes of other files that are made of pieces of it.
+    pub bytes_of_pieces: u64,
 }
 
 impl PackageUse {
     /// The use of a package that does not give anything yet.
     pub(super) fn none_of(record: &PackageRecord, place: Place) -> Self {
         let (name, url) = (record.display_name().to_owned(), record.url.clone());
-        Self { name, url, size: record.size, place, files: 0, bytes: 0 }
+        Self { name, url, size: record.size, place, files: 0, bytes: 0, bytes_of_pieces: 0 }
     }
 }
 
@@ -100,9 +102,26 @@ pub(super) struct Plan {
     pub(super) chosen: Vec<usize>,
     /// What becomes of each entry.
     pub(super) verdicts: Verdicts,
+    /// Which of the archived files are made of pieces, if any are.
+    pub(super) pieces: Option<Pieces>,
 }
 
 impl Plan {
+    /// Is the archived file at `path` made of pieces?
+    pub(super) fn is_pieced(&self, path: &RelPath) -> bool {
+        self.pieces.as_ref().is_some_and(|pieces| pieces.position(path).is_some())
+    }
+
+    /// The file at `path` is archived as a whole after all.
+    pub(super) fn forget_pieces(&mut self, path: &RelPath) {
+        let pieces = self.pieces.take();
+        let kept = |pieces: Pieces| {
+            pieces.chosen(|_, file| (file.path != *path).then(|| file.path.clone()))
+        };
+        // Even if none is left, the archive has the rests of some.
+        self.pieces = pieces.map(kept);
+    }
+
     /// The further names of files that are given or archived.
     pub(super) fn links(&self, entries: &Entries) -> Vec<Link> {
         let link = |(entry, verdict): (&Entry, Verdict)| match verdict {
@@ -147,7 +166,7 @@ pub(super) fn plan(
     Ok(finish(planning.claims, manifest, packages))
 }
 
-fn package_head(package: &ChosenPackage<'_>) -> Package {
+pub(super) fn package_head(package: &ChosenPackage<'_>) -> Package {
     let record = &package.record;
     Package {
         url: record.url.clone(),
@@ -272,5 +291,11 @@ fn finish(claims: Claims<'_>, manifest: Vec<Package>, records: &[ChosenPackage<'
             chosen.push(index);
         }
     }
-    Plan { packages, uses, chosen, verdicts: claims.finish(|package| numbers[package]) }
+    Plan {
+        packages,
+        uses,
+        chosen,
+        verdicts: claims.finish(|package| numbers[package]),
+        pieces: None,
+    }
 }

@@ -81,7 +81,7 @@ pub(super) fn replay(
     read: ReadMembers<'_>,
     plan: &mut Plan,
 ) -> Result<(), PackError> {
-    let Plan { packages: manifest, uses, chosen, verdicts } = plan;
+    let Plan { packages: manifest, uses, chosen, verdicts, .. } = plan;
     let restored = vec![false; entries.len()];
     let mut replay = Replay { entries, verdicts, finder: entries.finder(), restored, package: 0 };
     for (number, (package, used)) in manifest.iter().zip(uses).enumerate() {

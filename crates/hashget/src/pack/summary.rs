@@ -2,7 +2,7 @@
 //!
 //! Invariant: every number is counted from the verdicts, so that the summary and the archive cannot disagree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::Planned;
 use super::candidates::DetectorUse;
@@ -30,6 +30,8 @@ pub struct Summary {
     pub left_out_bytes: u64,
     /// What of these recipes make, by their names; each file once.
     pub derived: BTreeMap<String, Amount>,
+    /// Archived files that are made of pieces, and the bytes of these, which are left out, too.
+    pub pieces: Amount,
     /// Files in the archive, each name counted.
     pub archived_files: u64,
     /// Their size in bytes.
@@ -112,8 +114,29 @@ impl Summary {
                 }
             }
         }
-        self.heaviest = heaviest(entries, &plan.verdicts);
+        let in_pieces = self.count_pieces(entries, plan);
+        self.heaviest = heaviest(entries, &plan.verdicts, &in_pieces);
         self.packages.clone_from(&plan.uses);
+    }
+
+    /// What packages give as pieces is not archived. Returns the bytes by the indices of the entries.
+    fn count_pieces(&mut self, entries: &Entries, plan: &Plan) -> HashMap<usize, u64> {
+        let mut in_pieces = HashMap::new();
+        let Some(pieces) = &plan.pieces else { return in_pieces };
+        for file in pieces.files() {
+            let Some(index) = entries.position(&file.path) else { continue };
+            let bytes = pieces.run_bytes(&file);
+            in_pieces.insert(index, bytes);
+            self.pieces.add(1, bytes);
+            self.archived_bytes = self.archived_bytes.saturating_sub(bytes);
+            add_bytes(&mut self.left_out_bytes, bytes);
+            if let Verdict::Archived(reason) = plan.verdicts.get(index)
+                && let Some(amount) = self.reasons.get_mut(&reason)
+            {
+                amount.bytes = amount.bytes.saturating_sub(bytes);
+            }
+        }
+        in_pieces
     }
 }
 
@@ -124,5 +147,10 @@ pub(super) fn relied_on(planned: &Planned) -> Vec<ReliedOn> {
         None => planned.plan.packages.iter().map(RequiredPackage::from).collect(),
     };
     let of_each = required.into_iter().zip(&planned.plan.uses);
-    of_each.map(|(package, used)| ReliedOn { package, bytes: used.bytes }).collect()
+    of_each
+        .map(|(package, used)| ReliedOn {
+            package,
+            bytes: used.bytes.saturating_add(used.bytes_of_pieces),
+        })
+        .collect()
 }

@@ -61,7 +61,7 @@ pub(super) fn plan(
     uses.retain(|used| used.files > 0);
     let number = |package: usize| chosen.partition_point(|&index| index < package);
     let verdicts = claims.finish(number);
-    Ok((Plan { packages: Vec::new(), uses, chosen, verdicts }, manifest))
+    Ok((Plan { packages: Vec::new(), uses, chosen, verdicts, pieces: None }, manifest))
 }
 
 /// For each of the tree's contents that packages have: the first package that has it where the Python tool

@@ -169,6 +169,15 @@ impl Verdicts {
         }
     }
 
+    /// Gives the packages other indices.
+    pub(super) fn renumber(&mut self, number: impl Fn(usize) -> usize) {
+        for entry in 0..self.0.len() {
+            if let Verdict::Given { package } = self.get(entry) {
+                self.set(entry, Verdict::Given { package: number(package) });
+            }
+        }
+    }
+
     pub(super) fn is_given(&self, entry: usize) -> bool {
         self.0[entry] & TAG == GIVEN
     }

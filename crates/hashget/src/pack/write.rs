@@ -14,7 +14,7 @@ use super::tar_writer::{TarOutput, TarWriter, Upcoming};
 use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
-    DERIVED, EntryColumns, Feature, MANIFEST_NAME, Manifest, ManifestV1, Needs, OWN_NAMES,
+    DERIVED, EntryColumns, Feature, MANIFEST_NAME, Manifest, ManifestV1, Needs, OWN_NAMES, PIECES,
     RESTORER, RESTORER_NAME, Renamed, TreeSummary, own_name_of,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath, total_bytes};
@@ -79,9 +79,11 @@ pub(super) fn with_manifest<R>(
             bytes: total_bytes(entries.iter().filter_map(file_size)),
         },
         packages: std::mem::take(&mut plan.packages),
-        archived: EntryColumns::new(entries, &archived, options.hashes.archived()),
+        archived: EntryColumns::new(entries, &archived, options.hashes.archived())
+            .with_pieces(plan.pieces.as_ref()),
         links: plan.links(entries),
         renamed: renamed(entries),
+        pieces: plan.pieces.clone(),
     };
     let done = work(&|output| manifest.write_json(output));
     plan.packages = manifest.packages;
@@ -91,7 +93,8 @@ pub(super) fn with_manifest<R>(
 /// The features that the manifest of a plan uses.
 fn needs(plan: &Plan, options: &PackOptions) -> Needs {
     let has_derived = plan.packages.iter().any(|package| !package.derived.is_empty());
-    let used = [(RESTORER, options.with_restorer), (DERIVED, has_derived)];
+    let has_pieces = plan.pieces.is_some();
+    let used = [(RESTORER, options.with_restorer), (DERIVED, has_derived), (PIECES, has_pieces)];
     let used: Vec<Feature> =
         used.into_iter().filter_map(|(feature, is)| is.then_some(feature)).collect();
     used.iter().collect()
@@ -239,7 +242,7 @@ impl Writer<'_> {
 
     /// Separates from the archived file `first` those further names that no longer refer to the file `now`.
     /// They are archived as one file of their own, so that their contents are not lost.
-    fn part_names(&mut self, first: usize, now: Option<&Stamp>) {
+    pub(super) fn part_names(&mut self, first: usize, now: Option<&Stamp>) {
         let Some(names) = self.names.remove(&first) else { return };
         let parted: Vec<usize> =
             names.into_iter().filter(|&name| !self.is_name_of(name, first, now)).collect();
@@ -286,7 +289,10 @@ impl Writer<'_> {
         let entries = &self.scan.entries;
         if is_file(&entries[index]) {
             let name = name_in_tar(&entries[index].path, renamed);
-            return self.put_file(tar, index, &name);
+            return match self.put_rest(tar, index)? {
+                true => Ok(()),
+                false => self.put_file(tar, index, &name),
+            };
         }
         if let Some(Upcoming { name, entry }) = self.as_scanned(index, renamed) {
             tar.entry(&name, &entry, &mut io::empty()).map_err(PackError::Write)?;
@@ -297,6 +303,9 @@ impl Writer<'_> {
     /// An entry as it was when the tree was scanned; `None` for a further name of a file that is not in the archive.
     fn as_scanned(&self, index: usize, renamed: &[Renamed]) -> Option<Upcoming> {
         let entries = &self.scan.entries;
+        if self.plan.is_pieced(&entries[index].path) {
+            return None;
+        }
         let name = name_in_tar(&entries[index].path, renamed);
         let mut entry = entries[index].clone();
         let first = entries.first_name(index);
@@ -387,6 +396,9 @@ impl Writer<'_> {
     /// Removes the files that could not be archived from the plan, with their further names.
     fn drop_gone(&mut self) {
         let (entries, gone) = (&self.scan.entries, &self.gone);
+        for path in gone.iter().map(|&index| entries[index].path.clone()) {
+            self.plan.forget_pieces(&path);
+        }
         let remains = |index: usize| !gone.contains(&entries.first_name(index));
         let remaining: Vec<bool> = (0..entries.len()).map(remains).collect();
         self.plan.verdicts.retain(|index| remaining[index]);

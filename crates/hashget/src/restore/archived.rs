@@ -96,6 +96,10 @@ fn check(
     extracted: Option<&Unpacked<'_>>,
 ) -> Result<(), PlaceError> {
     let stored = run.stored(&entry.path);
+    if run.pieced.as_ref().is_some_and(|pieced| pieced.has(&entry.path)) {
+        // It comes to its place when it is put together.
+        return Ok(());
+    }
     if extracted.is_some_and(|extracted| extracted.refused.contains(&stored)) {
         // It was reported, with the reason, when it was not unpacked.
         return Ok(());

@@ -11,6 +11,7 @@ use super::package::Restoring;
 use super::place::PlaceError;
 use super::target::{Content, PresentFile, StagedFile};
 use crate::archive::package_plan::Destination;
+use crate::formats::VisitorError;
 use crate::model::{Digest, Kind};
 use crate::monitor::{Interrupted, Monitor, ProblemKind};
 
@@ -45,6 +46,25 @@ impl Restoring<'_, '_> {
                 Ok(())
             }
         }
+    }
+
+    /// Puts a member of `size` bytes, a regular file, in its places.
+    pub(super) fn place_member(
+        &mut self,
+        destinations: Vec<Destination>,
+        size: u64,
+        content: &mut dyn Read,
+    ) -> Result<(), VisitorError> {
+        let (files, other): (Vec<_>, Vec<_>) =
+            destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
+        debug_assert!(other.is_empty(), "a file is given as a file");
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.place_contents(files, size, content).map_err(|trouble| match trouble {
+            Trouble::Restore(error) => error.into(),
+            Trouble::Package(error) => VisitorError::from(error),
+        })
     }
 
     /// Puts contents that can be read once in all the places that want them.

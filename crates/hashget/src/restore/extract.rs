@@ -8,6 +8,7 @@ mod put;
 mod segments;
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::io::{self, Read};
 
 use super::RestoreError;
@@ -24,6 +25,7 @@ use crate::formats::tar::{RawKind, TarEntry};
 use crate::limits::Limits;
 use crate::model::manifest::{
     AnyManifest, EntryTable, MANIFEST_NAME, ManifestError, ManifestHeader, RESTORER_NAME, Renamed,
+    is_of_rests,
 };
 use crate::model::{Digest, Kind, MemberMetadata, Metadata, RelPath, escaped, path_of};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
@@ -53,6 +55,8 @@ pub(super) struct Extracted {
     pub(super) missing: Vec<(RelPath, String)>,
     /// Why what comes after could not be read, if that is so.
     pub(super) damage: Option<String>,
+    /// Rests of files that are made of pieces, by their numbers, if they are not put into the target.
+    pub(super) rests: BTreeMap<u32, File>,
     /// What was there before and stays as it is.
     pub(super) left: Vec<RelPath>,
     /// Regular files, and their bytes.
@@ -66,6 +70,12 @@ impl Extracted {
     fn has_restorer(&self) -> bool {
         self.header.as_ref().is_some_and(ManifestHeader::has_restorer)
             || self.in_memory.as_ref().is_some_and(AnyManifest::has_restorer)
+    }
+
+    /// Has the archive rests of files that are made of pieces?
+    fn has_pieces(&self) -> bool {
+        self.header.as_ref().is_some_and(ManifestHeader::has_pieces)
+            || self.in_memory.as_ref().is_some_and(AnyManifest::has_pieces)
     }
 
     /// The paths of what was not unpacked.
@@ -260,6 +270,9 @@ impl Extracting<'_> {
             RelPath::normalise(&entry.path).map_err(|error| Refusal::Hostile(error.to_string()))?;
         if path.as_bytes() == RESTORER_NAME.as_bytes() && self.found.has_restorer() {
             return Ok(());
+        }
+        if is_of_rests(&path) && self.found.has_pieces() {
+            return self.rest(&path, entry);
         }
         let manifest = path.as_bytes() == MANIFEST_NAME.as_bytes();
         let metadata = complete(&entry.metadata);

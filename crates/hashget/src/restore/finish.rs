@@ -12,7 +12,7 @@ use super::inspection::{Findings, Inspection};
 use super::ledger::State;
 use super::place::{Look, PlaceError, TargetFolder};
 use super::run::fatal;
-use super::{RestoreError, RestoreOptions, Run, Summary, closing};
+use super::{RestoreError, RestoreOptions, Run, Summary, closing, pieces};
 use crate::archive::manifest_path;
 use crate::model::manifest::{Manifest, Renamed};
 use crate::model::{Kind, Metadata, RelPath, counted};
@@ -30,6 +30,9 @@ pub(super) fn finish(
     run.monitor.check_interrupted()?;
     let mut state = closing::all_known(&run, manifest);
     separate(&run, target, &mut state)?;
+    if run.part.is_none() {
+        pieces::remove_rests(target, manifest, &state)?;
+    }
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.
     let is_complete = state.is_complete();

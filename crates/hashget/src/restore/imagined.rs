@@ -2,13 +2,14 @@
 //!
 //! Invariant: nothing is written; what the archive gave is known by its digests.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use super::place::{Made, PlaceError, TargetFolder};
-use super::target::{Content, PresentFile, StagedFile, Target};
+use super::target::{BegunFile, Content, PresentFile, StagedFile, Target};
 use crate::archive::{StoredContents, StoredThing};
 use crate::model::{Digest, Extent, HashingReader, Kind, Metadata, RelPath};
 
@@ -160,6 +161,10 @@ impl Target for ImaginedTarget<'_> {
         Ok(Box::new(Digested { size, ..Digested::of(self, Some(extents), data)? }))
     }
 
+    fn begin(&self, _path: &RelPath) -> Result<Box<dyn BegunFile + '_>, PlaceError> {
+        Ok(Box::new(Begun { target: self, file: tempfile::tempfile()? }))
+    }
+
     fn keep_or_stage(
         &self,
         path: &RelPath,
@@ -167,6 +172,30 @@ impl Target for ImaginedTarget<'_> {
         content: &mut dyn Read,
     ) -> Result<Content<'_>, PlaceError> {
         self.stage(path, size, content).map(Content::Staged)
+    }
+}
+
+/// Contents that are put together in a file without a name.
+struct Begun<'t> {
+    target: &'t ImaginedTarget<'t>,
+    file: File,
+}
+
+impl BegunFile for Begun<'_> {
+    fn file(&self) -> &File {
+        &self.file
+    }
+
+    fn complete<'s>(
+        self: Box<Self>,
+        sha256: Digest,
+        size: u64,
+        extents: Option<&[Extent]>,
+    ) -> Box<dyn StagedFile + 's>
+    where
+        Self: 's,
+    {
+        Box::new(Digested { target: self.target, sha256, size, extents: extents.map(Box::from) })
     }
 }
 

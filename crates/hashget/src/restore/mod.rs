@@ -21,6 +21,7 @@ mod own_program;
 mod package;
 mod packages;
 mod part;
+mod pieces;
 mod place;
 mod planned;
 mod proof;
@@ -292,11 +293,18 @@ impl Restorer<'_> {
         let unpacked = extracted
             .as_ref()
             .map(|extracted| archived::Unpacked { digest: &digest, refused: extracted.refused() });
+        let rest = |number| match &extracted {
+            Some(extracted) if part.is_some() => pieces::kept_rest(extracted.rests.get(&number)),
+            _ => pieces::rest_in(target, number),
+        };
+        let pieced = pieces::begin(&run, manifest, &rest)?;
+        let mut run = Run { pieced, ..run };
         archived::check_archived(&run, unpacked.as_ref())?;
         if let Some(extracted) = &mut extracted {
             extracted.keep_strangers(run.table);
         }
         packages::restore_packages(&run, &manifest.packages)?;
+        run.finish_pieces()?;
         let summary = finish::finish(run, target, manifest, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }

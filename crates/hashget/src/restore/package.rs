@@ -7,7 +7,6 @@ use std::fs::File;
 use std::io::Read;
 use std::time::Duration;
 
-use super::destinations::Trouble;
 use super::ledger;
 use super::packages::{FetchOutcome, fetch};
 use super::part::Links;
@@ -119,7 +118,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
         if let (Some(why), true, false) = (&problem, other, missing.is_empty()) {
             self.run.monitor.problem(ProblemKind::Verification, &self.name, why);
         }
-        let is_complete = missing.is_empty();
+        let lacks = match &self.run.pieced {
+            Some(pieced) => pieced.lacks(self.run, self.index)?,
+            None => false,
+        };
+        let is_complete = missing.is_empty() && !lacks;
         for (path, reason) in missing {
             if problem.is_none() {
                 self.run.monitor.problem(ProblemKind::Incomplete, &path, &reason);
@@ -134,6 +137,9 @@ impl<'r, 'm> Restoring<'r, 'm> {
         let Some(destinations) = self.plan.only_these().filter(|_| self.run.may_keep) else {
             return Ok(false);
         };
+        if self.is_in_pieces() {
+            return Ok(false);
+        }
         if self.run.target.was_empty() && !destinations.is_empty() {
             return Ok(false);
         }
@@ -174,7 +180,7 @@ impl<'r, 'm> Restoring<'r, 'm> {
 
     /// Reads the package's members; what was wrong with it, if anything.
     fn read(&mut self, file: &File) -> Result<Option<String>, RestoreError> {
-        if !self.plan.needs_members() {
+        if !self.plan.needs_members() && !self.is_in_pieces() {
             return Ok(None);
         }
         let run = self.run;
@@ -204,6 +210,11 @@ impl<'r, 'm> Restoring<'r, 'm> {
         }
         run.monitor.problem(kind, &name, message);
         Ok(Some(problem))
+    }
+
+    /// Do files that are put together need something of the package?
+    pub(super) fn is_in_pieces(&self) -> bool {
+        self.run.pieced.as_ref().is_some_and(|pieced| pieced.needs(self.index))
     }
 
     /// The next member: where it goes, if it is restored.
@@ -355,17 +366,16 @@ impl Visitor for Restoring<'_, '_> {
     fn visit(&mut self, member: Member, content: &mut dyn Read) -> Result<(), VisitorError> {
         self.run.monitor.check_interrupted().map_err(RestoreError::from)?;
         let destinations = self.next(&member);
+        let run = self.run;
+        if let (Kind::File { size }, Some(pieced)) = (&member.kind, &run.pieced)
+            && let Some(mut watch) = pieced.watch(self.index, &member.path, content)
+        {
+            let size = *size;
+            self.place_member(destinations, size, &mut watch)?;
+            return pieced.end_watch(run, watch);
+        }
         if let Kind::File { size } = member.kind {
-            let (files, other): (Vec<_>, Vec<_>) =
-                destinations.into_iter().partition(|one| matches!(one.kind, Kind::File { .. }));
-            debug_assert!(other.is_empty(), "a file is given as a file");
-            if files.is_empty() {
-                return Ok(());
-            }
-            return self.place_contents(files, size, content).map_err(|trouble| match trouble {
-                Trouble::Restore(error) => error.into(),
-                Trouble::Package(error) => VisitorError::from(error),
-            });
+            return self.place_member(destinations, size, content);
         }
         if self.proven {
             for destination in destinations {

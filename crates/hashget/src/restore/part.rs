@@ -149,17 +149,24 @@ impl<'p> Places<'p> {
     ) -> Result<Manifest, RestoreError> {
         let links = self.links(&manifest.links);
         let archived = self.table(&manifest.archived, true, monitor)?;
-        let mut packages = Vec::new();
-        for mut package in manifest.packages {
+        let pieces = manifest.pieces.as_ref();
+        let pieces = pieces.map(|pieces| pieces.chosen(|_, file| self.of(&file.path)));
+        let given = pieces.as_ref().map(|one| one.bytes_of_packages(manifest.packages.len()));
+        let (mut packages, mut indices) = (Vec::new(), Vec::new());
+        for (index, mut package) in manifest.packages.into_iter().enumerate() {
             package.files = self.table(&package.files, false, monitor)?;
             if !self.needs_placements(&package, monitor)? {
                 package.placements.clear();
             }
-            if !(package.files.is_empty() && package.placements.is_empty()) {
+            indices.push(u32::try_from(packages.len()).unwrap_or(u32::MAX));
+            let has_pieces = given.as_ref().is_some_and(|given| given[index] > 0);
+            if has_pieces || !(package.files.is_empty() && package.placements.is_empty()) {
                 packages.push(package);
             }
         }
-        Ok(Manifest { archived, packages, links, renamed: Vec::new(), ..manifest })
+        let index = |old: u32| indices.get(old as usize).copied().unwrap_or_default();
+        let pieces = pieces.map(|pieces| pieces.with_packages(index));
+        Ok(Manifest { archived, packages, links, renamed: Vec::new(), pieces, ..manifest })
     }
 
     /// The further names that are restored, each of a file that is restored.

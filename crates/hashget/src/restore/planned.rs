@@ -13,7 +13,7 @@ use super::imagined::ImaginedTarget;
 use super::part::{Part, Places};
 use super::place::TargetFolder;
 use super::{RestoreError, RestoreOptions, Restorer, Run, Summary};
-use super::{archived, closing, packages, read_manifest, rehearsal};
+use super::{archived, closing, packages, pieces, read_manifest, rehearsal};
 use crate::archive::ArchiveError;
 use crate::model::RelPath;
 use crate::model::manifest::{AnyManifest, Manifest};
@@ -111,9 +111,13 @@ impl Restorer<'_> {
             digest: &|path| extracted.entries.get(path).copied(),
             refused: extracted.refused(),
         };
+        let rest = |number| pieces::kept_rest(extracted.rests.get(&number));
+        let pieced = pieces::begin(&run, &manifest, &rest)?;
+        let mut run = Run { pieced, ..run };
         archived::check_archived(&run, Some(&unpacked))?;
         extracted.keep_strangers(run.table);
         packages::restore_packages(&run, &manifest.packages)?;
+        run.finish_pieces()?;
         plan(&run, folder.as_ref(), &manifest, Some(extracted), options)
     }
 
@@ -135,8 +139,11 @@ impl Restorer<'_> {
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
         let run = Run { derive: options.derive, ..run };
+        let pieced = pieces::begin(&run, &manifest, &|number| pieces::rest_in(&folder, number))?;
+        let mut run = Run { pieced, ..run };
         archived::check_archived(&run, None)?;
         packages::restore_packages(&run, &manifest.packages)?;
+        run.finish_pieces()?;
         plan(&run, Some(&folder), &manifest, None, options)
     }
 }

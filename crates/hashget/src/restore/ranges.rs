@@ -59,6 +59,7 @@ impl Restoring<'_, '_> {
             bytes = bytes.saturating_add(size);
         }
         self.package.derived.is_empty()
+            && !self.is_in_pieces()
             && self.part_reader().is_some()
             && self.package.size >= LEAST_BYTES
             && bytes < self.package.size / SHARE

@@ -3,6 +3,7 @@
 //! Invariant: the tree digest is computed from bytes that were read in this run, and compared only if everything was looked at.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use super::imagined::ImaginedTarget;
 use super::package::Restoring;
 use super::run::Run;
 use super::target::Target as _;
-use super::{Accepting, RestoreError, Restorer, Summary, archived, closing, count, v1};
+use super::{Accepting, RestoreError, Restorer, Summary, archived, closing, count, pieces, v1};
 use crate::archive::{
     ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
     VerifyError, VerifyOptions,
@@ -66,9 +67,11 @@ impl Rehearser<'_> {
         let (source, web, jobs) = (&Offline, &Offline, verifier.jobs);
         let restorer = Restorer { source, web, limits, jobs, accepting };
         let has_contents = contents.is_some();
-        let (target, extracted) = extracted(contents.unwrap_or_default(), manifest, name);
+        let mut contents = contents.unwrap_or_default();
+        let rests = &std::mem::take(&mut contents.rests);
+        let (target, extracted) = extracted(contents, manifest, name);
         let (restorer, target, derive) = (&restorer, &target, options.derive);
-        let rehearsal = Rehearsal { restorer, target, has_contents, derive, monitor };
+        let rehearsal = Rehearsal { restorer, target, has_contents, rests, derive, monitor };
         match manifest {
             AnyManifest::V2(manifest_2) => {
                 rehearsal.of_manifest(manifest_2, extracted, |received| {
@@ -88,6 +91,8 @@ struct Rehearsal<'a> {
     target: &'a ImaginedTarget<'a>,
     /// Was the archive itself read?
     has_contents: bool,
+    /// The rests that it gave.
+    rests: &'a BTreeMap<u32, File>,
     derive: Derive,
     monitor: &'a dyn Monitor,
 }
@@ -104,18 +109,30 @@ impl Rehearsal<'_> {
         let quiet = Quiet(self.monitor);
         let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
         let run = Run { derive: self.derive, ..run };
+        let pieced = match self.has_contents {
+            true => {
+                let rest = |number| pieces::kept_rest(self.rests.get(&number));
+                pieces::begin(&run, manifest, &rest).map_err(failure)?
+            }
+            false => None,
+        };
+        let run = Run { pieced, ..run };
         if self.has_contents {
             let refused = extracted.refused();
             let digest = |path: &RelPath| self.target.digest(path);
             let unpacked = archived::Unpacked { digest: &digest, refused };
             archived::check_archived(&run, Some(&unpacked)).map_err(failure)?;
         }
-        let run = Run { monitor: self.monitor, ..run };
+        let mut run = Run { monitor: self.monitor, ..run };
         let verified = verify(&|index, bytes| {
             let restoring = Restoring::new(&run, &manifest.packages, index).map_err(failure)?;
             restoring.restore_from(bytes).map_err(failure)
         })?;
         let is_all = self.has_contents && looked_at(&verified) == count(manifest.packages.len());
+        match is_all {
+            true => run.finish_pieces().map_err(failure)?,
+            false => run.pieced = None,
+        }
         let run = Run { monitor: &quiet, ..run };
         let mut state = closing::all_known(&run, manifest);
         let mut links = Vec::new();

@@ -8,6 +8,7 @@ use super::accepting::Accepting;
 use super::differences::Affected;
 use super::ledger::Ledger;
 use super::part::Places;
+use super::pieces::Pieced;
 use super::place::PlaceError;
 use super::target::Target;
 use super::{RestoreError, Restorer};
@@ -40,6 +41,8 @@ pub(super) struct Run<'r> {
     pub(super) may_keep: bool,
     /// Which recipes are carried out.
     pub(super) derive: Derive,
+    /// The files that are made of pieces, while they are put together.
+    pub(super) pieced: Option<Pieced<'r>>,
     /// Where entries go, if only a part of the tree is restored.
     pub(super) part: Option<&'r Places<'r>>,
 }
@@ -69,6 +72,7 @@ impl<'r> Run<'r> {
             renamed,
             may_keep: true,
             derive: Derive::default(),
+            pieced: None,
             part: None,
         }
     }
@@ -95,6 +99,11 @@ impl<'r> Run<'r> {
     /// that are restored whole, and not what was excluded.
     pub(super) fn may_remove(&self, folder: &RelPath, path: &RelPath) -> bool {
         self.part.is_none_or(|places| places.may_remove(folder, path))
+    }
+
+    /// All packages have passed: puts the files that are made of pieces in their places.
+    pub(super) fn finish_pieces(&mut self) -> Result<(), RestoreError> {
+        self.pieced.take().map_or(Ok(()), |pieced| pieced.finish(self))
     }
 
     /// A file of this size in bytes is in its place.

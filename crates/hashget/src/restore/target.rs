@@ -2,6 +2,7 @@
 //!
 //! Invariant: what has a name was whole before it got it, and a digest is that of bytes that were read or written in this run.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -69,6 +70,9 @@ pub(super) trait Target: Sync {
         data: &mut dyn Read,
     ) -> Result<Box<dyn StagedFile + '_>, PlaceError>;
 
+    /// An empty file for `path`, in which somebody puts something together.
+    fn begin(&self, path: &RelPath) -> Result<Box<dyn BegunFile + '_>, PlaceError>;
+
     /// Keeps the file at `path` if it holds exactly `content`, else stages that.
     fn keep_or_stage(
         &self,
@@ -93,6 +97,22 @@ pub(super) trait PresentFile {
         metadata: &Metadata,
         contents: (Digest, Option<&[Extent]>),
     ) -> Result<(), PlaceError>;
+}
+
+/// A file that is being put together. If it is not completed, it disappears.
+pub(super) trait BegunFile: Send + Sync {
+    /// It, open for reading and writing.
+    fn file(&self) -> &File;
+
+    /// It holds contents of this digest in its `extents` (`None`: in all of it), and has this size.
+    fn complete<'s>(
+        self: Box<Self>,
+        sha256: Digest,
+        size: u64,
+        extents: Option<&[Extent]>,
+    ) -> Box<dyn StagedFile + 's>
+    where
+        Self: 's;
 }
 
 /// Contents that are not yet in their place. If they are not put there, they disappear.

@@ -29,6 +29,9 @@ mod iso9660;
 mod nasty;
 mod other_programs;
 mod pending_file;
+#[path = "../pieces/images.rs"]
+mod piece_images;
+mod pieces;
 mod random;
 mod restorer;
 mod rpm_real;
@@ -116,6 +119,9 @@ const TESTS: &[Test] = tests_with_needs![
     pending_file::a_process_that_replaces_a_file: [StartedWith(pending_file::FOLDER)],
     pending_file::the_nth_call_that_fails_leaves_the_old_file_or_the_new_one: [Interception],
     pending_file::a_killed_process_leaves_the_old_file: [],
+    pieces::an_ext4_file_system_comes_back: [Tool("mkfs.ext4")],
+    pieces::an_iso_image_comes_back: [Tool("genisoimage")],
+    pieces::the_restorer_puts_pieces_together: [Tool("python3"), Tool("zstd")],
     random::explain_says_of_random_trees_what_pack_does: [],
     random::random_trees_with_random_packages_come_back: [],
     random::random_trees_with_random_packages_come_back_by_gnu_tar: [Root, Tool("xz"), Tool("zstd")],

@@ -210,6 +210,7 @@ impl Fixture {
             archived: EntryTable::new(archived),
             links,
             renamed: Vec::new(),
+            pieces: None,
         };
         let packages = packages.into_iter().map(|(package, bytes)| (package.url, bytes)).collect();
         Self { folder, packages, manifest, in_tar }

@@ -11,6 +11,7 @@ use hashget::model::{Kind, RelPath, escaped};
 use hashget::pack::{Explanation, Holder, Obstacle, PackOptions, Reason, Verdict};
 use hashget::places::Doubt;
 use hashget::tree::Absence;
+use hashget::wording::and_more;
 use serde_json::{Value, json};
 
 use super::{Counts, owner};
@@ -34,6 +35,9 @@ struct Answer {
     code: &'static str,
     why: String,
 }
+
+/// Packages that an answer names.
+const NAMED: usize = 3;
 
 const LEFT_OUT: &str = "left out";
 const ARCHIVED: &str = "archived";
@@ -174,6 +178,7 @@ impl Judged<'_> {
                 );
                 Answer { fate: LEFT_OUT, code: "not_worth_alone", why }
             }
+            Verdict::Archived(_) if self.explanation.pieces(entry).is_some() => self.pieced(entry),
             Verdict::Archived(reason) => {
                 let (code, why) = of_reason(reason);
                 Answer { fate: ARCHIVED, code, why: why.to_owned() }
@@ -189,6 +194,22 @@ impl Judged<'_> {
         let package = safe(&self.explanation.packages[package].name);
         let why = format!("derived: the recipe {recipe} makes it out of {package}");
         Answer { fate: LEFT_OUT, code: "derived", why }
+    }
+
+    fn pieced(&self, entry: usize) -> Answer {
+        let (bytes, packages) = self.explanation.pieces(entry).unwrap_or_default();
+        let names: Vec<String> = packages
+            .iter()
+            .take(NAMED)
+            .map(|&package| safe(&self.explanation.packages[package].name))
+            .collect();
+        let more = and_more(packages.len() - names.len());
+        let why = format!(
+            "made of pieces: {} of it come from {}{more}, the rest is archived",
+            size(bytes),
+            names.join(", ")
+        );
+        Answer { fate: ARCHIVED, code: "pieces", why }
     }
 
     /// Why a package is not relied on, and what to do.

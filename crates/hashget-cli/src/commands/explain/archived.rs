@@ -42,6 +42,9 @@ pub(super) fn explain(
     let mut missing = 0_u64;
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
+            EntryOrigin::Archived if !pieces_of(&manifest, path).is_empty() => {
+                ("archived", "the archive holds its rest; its pieces come from packages".to_owned())
+            }
             EntryOrigin::Archived => ("archived", "the archive holds it".to_owned()),
             EntryOrigin::Packages(_) => ("left_out", left_out(recipe_of(&manifest, path)?)),
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
@@ -54,7 +57,8 @@ pub(super) fn explain(
         let (indices, shown) = match origin {
             EntryOrigin::Packages(indices) => (indices, usize::MAX),
             EntryOrigin::Unknown(indices) => (indices, MOST_CANDIDATES),
-            EntryOrigin::Archived | EntryOrigin::Link(_) | EntryOrigin::Nowhere => (Vec::new(), 0),
+            EntryOrigin::Archived => (pieces_of(&manifest, path), usize::MAX),
+            EntryOrigin::Link(_) | EntryOrigin::Nowhere => (Vec::new(), 0),
         };
         let packages = indices.iter().map(|&index| &requirements.packages[index]);
         let urls: Vec<&String> = packages.clone().map(|package| &package.url).collect();
@@ -90,6 +94,13 @@ fn recipe_of<'m>(
         }
     }
     Ok(None)
+}
+
+/// The packages of which the file at `path` is made, by their indices, if it is made of pieces.
+fn pieces_of(manifest: &AnyManifest, path: &RelPath) -> Vec<usize> {
+    let Some(pieces) = manifest.pieces() else { return Vec::new() };
+    let file = pieces.position(path).and_then(|position| pieces.files().nth(position));
+    file.map(|file| pieces.packages_of(&file)).unwrap_or_default()
 }
 
 fn left_out(recipe: Option<&str>) -> String {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::destination::{Destination, Medium};
 use super::tree::Tree;
-use crate::derive::{amounts_record, derived_text};
+use crate::derive::{amounts_record, derived_text, pieces_text};
 use crate::output::{Console, columns, counted, ratio, safe, size};
 
 /// Prints the packages that are needed, and the summary.
@@ -32,6 +32,7 @@ pub(super) fn print(
                 "size": package.size,
                 "files": package.files,
                 "bytes": package.bytes,
+                "bytes_of_pieces": package.bytes_of_pieces,
                 "place": package.place.to_string(),
             }),
         )?;
@@ -56,6 +57,8 @@ pub(super) fn print(
         "left_out_files": summary.left_out_files,
         "left_out_bytes": summary.left_out_bytes,
         "derived": amounts_record(&summary.derived),
+        "pieced_files": summary.pieces.files,
+        "pieced_bytes": summary.pieces.bytes,
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
         "unknown_files": summary.unknown().files,
@@ -138,7 +141,8 @@ fn plan(summary: &Summary) -> Vec<String> {
         let header =
             ["FILES", "GIVES BACK", "DOWNLOAD", "PACKAGE", "URL"].map(str::to_owned).to_vec();
         let row = |package: &PackageUse| {
-            let (files, bytes) = (package.files.to_string(), size(package.bytes));
+            let bytes = package.bytes.saturating_add(package.bytes_of_pieces);
+            let (files, bytes) = (package.files.to_string(), size(bytes));
             vec![files, bytes, size(package.size), safe(&package.name), safe(&package.url)]
         };
         let rows: Vec<_> =
@@ -191,6 +195,9 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if let Some(derived) = derived_text(&summary.derived) {
         rows.push(["Derived".to_owned(), derived]);
     }
+    if let Some(pieces) = pieces_text(summary.pieces) {
+        rows.push(["In pieces".to_owned(), pieces]);
+    }
     if !summary.packages.is_empty() {
         rows.push(["To restore", &download(summary)].map(str::to_owned));
     }
@@ -211,7 +218,8 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if verbose {
         lines.extend(detectors(summary));
     }
-    if summary.left_out_files == 0 && summary.unknown().files > 0 {
+    let nothing_given = summary.left_out_files + summary.pieces.files == 0;
+    if nothing_given && summary.unknown().files > 0 {
         lines.push(
             "hint: nothing is left out. If the folder is part of a larger system or project, pack that, or make its \
              packages known first: hashget index --tree FOLDER"

@@ -178,6 +178,10 @@ fn figures(survey: &Survey, facts: &Facts<'_>) -> Vec<Figure> {
         let bytes = total_bytes(derived.values().map(|amount| amount.bytes));
         figures.insert(2, Figure { title: "Derived", number: size(bytes), more });
     }
+    if survey.pieces > 0 {
+        let more = "of archived files that are made of pieces of packages".to_owned();
+        figures.insert(2, Figure { title: "In pieces", number: size(survey.pieces), more });
+    }
     if let Some(bytes) = facts.archive_bytes {
         let more = format!("{} smaller", ratio(all.bytes, bytes));
         figures.push(Figure { title: "The archive", number: size(bytes), more });

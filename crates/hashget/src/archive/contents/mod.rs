@@ -7,6 +7,7 @@ mod failure;
 mod framed;
 mod holes;
 mod packages;
+mod pieced;
 mod shared;
 mod unpacked;
 
@@ -21,12 +22,14 @@ pub use failure::ContentsError;
 use self::failure::Told;
 use self::framed::{ARCHIVE, Framed, other_size};
 use self::packages::{Unpacking, WantedFiles};
+use self::pieced::Pieced;
 use self::shared::Shared;
 use self::unpacked::{CopyError, Found, Unpacked};
 use super::tree::{ArchiveTree, Node, NodeId};
 use super::{ArchiveError, ArchiveVisitor, Holder, StoredEntry, read_archive};
 use crate::error::ErrorClass;
 use crate::fetch::{Source, Wanted, shown};
+use crate::formats::Input;
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Package, PackageV1, Renamed};
 use crate::model::{Kind, escaped};
@@ -58,8 +61,9 @@ pub struct Contents<'a> {
     archive: Box<dyn SharedSource + 'a>,
     framed: Option<Framed>,
     packages: Packages,
+    pieced: Pieced,
     renamed: Vec<Renamed>,
-    /// One for each package, and one for an archive without frames.
+    /// One for each package, one for each file that is made of pieces, and one for an archive without frames.
     stores: Vec<Shared<Unpacked>>,
     /// Which of them are there, and their bytes; that which was read last comes last.
     kept: Mutex<VecDeque<(usize, u64)>>,
@@ -81,6 +85,10 @@ impl<'a> Contents<'a> {
         tree: Arc<ArchiveTree>,
         access: ContentsAccess<'a>,
     ) -> Self {
+        let pieced = match &manifest {
+            AnyManifest::V2(manifest) => Pieced::new(manifest, &tree),
+            AnyManifest::V1(_) => Pieced::default(),
+        };
         let (packages, renamed) = match manifest {
             AnyManifest::V1(manifest) => {
                 let wanted = WantedFiles::new(&manifest.files, &tree);
@@ -93,9 +101,9 @@ impl<'a> Contents<'a> {
             Packages::V1(packages, _) => packages.len(),
             Packages::V2(packages) => packages.len(),
         };
-        let stores = (0..=count).map(|_| Shared::default()).collect();
+        let stores = (0..=count + pieced.len()).map(|_| Shared::default()).collect();
         let (name, kept, told) = (escaped(name.as_bytes()), Mutex::default(), Told::default());
-        Self { access, tree, name, archive, framed, packages, renamed, stores, kept, told }
+        Self { access, tree, name, archive, framed, packages, pieced, renamed, stores, kept, told }
     }
 
     /// The tree whose contents these are.
@@ -109,6 +117,9 @@ impl<'a> Contents<'a> {
         let (node, part) = self.part(file, first, count)?;
         match (node.holder, &self.framed) {
             _ if part.is_empty() => Some(Vec::new()),
+            _ if self.pieced_store(file).is_some() => {
+                self.kept(self.pieced_store(file)?, file, &part)
+            }
             (Holder::Archive, Some(framed)) => framed.at_hand(file, &part),
             (Holder::Archive, None) => self.kept(self.stores.len() - 1, file, &part),
             (Holder::Package(index), _) => self.kept(index, file, &part),
@@ -146,6 +157,10 @@ impl<'a> Contents<'a> {
         };
         if part.is_empty() {
             return Ok(Vec::new());
+        }
+        if let Some(store) = self.pieced_store(file) {
+            let found = self.read_store(store, file, &part)?;
+            return found.ok_or_else(|| missing(ARCHIVE.to_owned()));
         }
         match (node.holder, &self.framed) {
             (Holder::Archive, Some(framed)) => {
@@ -188,6 +203,12 @@ impl<'a> Contents<'a> {
             Packages::V1(packages, _) => shown(&packages[index].url),
             Packages::V2(packages) => packages[index].shown_name(),
         }
+    }
+
+    /// The store of a file that is made of pieces: they are behind those of the packages.
+    fn pieced_store(&self, file: NodeId) -> Option<usize> {
+        let first = self.stores.len() - 1 - self.pieced.len();
+        self.pieced.index(file).map(|index| first + index)
     }
 
     /// A part of a file from a store that is there.
@@ -245,6 +266,9 @@ impl<'a> Contents<'a> {
         let unpacking = |unpacked| Unpacking { tree: &self.tree, limits, monitor, unpacked };
         match &self.packages {
             _ if index + 1 == self.stores.len() => self.unpack_archive(new()?),
+            Packages::V2(packages) if index >= packages.len() => {
+                self.put_together(index - packages.len(), packages)
+            }
             Packages::V1(packages, wanted) => {
                 let fetched = source.fetch(&Wanted::from(&packages[index]), monitor)?;
                 unpacking(new()?).package_v1(&packages[index], wanted, &fetched.file)
@@ -254,6 +278,26 @@ impl<'a> Contents<'a> {
                 unpacking(new()?).package(index, &packages[index], &fetched.file)
             }
         }
+    }
+
+    /// Puts the file with this index together that is made of pieces.
+    fn put_together(&self, index: usize, packages: &[Package]) -> Result<Unpacked, ContentsError> {
+        let ContentsAccess { source, folder, limits, monitor, .. } = self.access;
+        let file = tempfile::tempfile_in(folder).map_err(|error| ContentsError::Keep { error })?;
+        let mut making = self.pieced.begin(index, &file)?;
+        let mut archive = FromStart::of(&*self.archive).ok_or_else(in_order_only)?;
+        read_archive(&mut archive, &self.name, limits, &mut making, monitor)?;
+        for number in making.packages() {
+            let package = &packages[number];
+            let fetched = source.fetch(&Wanted::from(package), monitor)?;
+            making.package(number, package, Input::File(&fetched.file), (limits, monitor))?;
+        }
+        making.finish(packages)?;
+        let (node, size) = self
+            .pieced
+            .node(index)
+            .ok_or_else(|| ContentsError::Missing { place: ARCHIVE.to_owned() })?;
+        Ok(Unpacked::whole(file, node, size))
     }
 
     /// Unpacks all files that the archive has, in one pass.

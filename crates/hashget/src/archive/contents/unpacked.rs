@@ -53,6 +53,12 @@ impl Unpacked {
         })
     }
 
+    /// One file, whose contents these are, with its holes.
+    pub(super) fn whole(file: File, node: NodeId, bytes: u64) -> Self {
+        let (holes, wrong) = (HashMap::new(), HashMap::new());
+        Self { file, bytes, starts: vec![(node, 0)], holes, wrong }
+    }
+
     /// Appends contents of at most `most` bytes, or one more, and returns their digest and number. They count when they are
     /// kept.
     ///

@@ -9,8 +9,10 @@ pub use folders::{Folder, Subtree};
 
 use crate::error::ErrorClass;
 use crate::hashdb::{HashDb, HashDbError, complete_packages, whole};
-use crate::model::manifest::{EntryTable, Manifest, ManifestError, Package, PlacementCursor};
-use crate::model::{Amount, Digest, Evidence, Kind, Member, RelPath};
+use crate::model::manifest::{
+    EntryTable, Manifest, ManifestError, Package, Pieces, PlacementCursor,
+};
+use crate::model::{Amount, Digest, Evidence, Kind, Member, RelPath, total_bytes};
 
 /// What an archive is made of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub struct Survey {
     pub files: Vec<SurveyedFile>,
     /// The packages, in the order of the manifest.
     pub packages: Vec<SurveyedPackage>,
+    /// Bytes of archived files that come from packages, since the files are made of pieces.
+    pub pieces: u64,
     /// Files that packages give back which the HashDB does not know.
     pub unnamed: Amount,
 }
@@ -78,11 +82,14 @@ pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, Survey
         });
     }
     survey.add_table(&manifest.archived, None)?;
+    if let Some(pieces) = manifest.pieces() {
+        survey.take_pieces(pieces);
+    }
     let named: Amount = survey.files.iter().map(SurveyedFile::amount).sum();
     let links = u64::try_from(manifest.links.len()).unwrap_or(u64::MAX);
     survey.unnamed = Amount {
         files: manifest.tree.files.saturating_sub(named.files.saturating_add(links)),
-        bytes: manifest.tree.bytes.saturating_sub(named.bytes),
+        bytes: manifest.tree.bytes.saturating_sub(total_bytes([named.bytes, survey.pieces])),
     };
     survey.files.sort_unstable();
     Ok(survey)
@@ -124,6 +131,21 @@ impl Survey {
         Ok(())
     }
 
+    /// Counts what is made of pieces with the packages that give these.
+    fn take_pieces(&mut self, pieces: &Pieces) {
+        for file in self.files.iter_mut().filter(|file| file.given_by.is_none()) {
+            let Some(position) = pieces.position(&file.path) else { continue };
+            if let Some(piece) = pieces.files().nth(position) {
+                file.bytes = file.bytes.saturating_sub(pieces.run_bytes(&piece));
+            }
+        }
+        self.pieces = pieces.amount().bytes;
+        let bytes = pieces.bytes_of_packages(self.packages.len());
+        for (package, bytes) in self.packages.iter_mut().zip(bytes) {
+            package.gives.add(0, bytes);
+        }
+    }
+
     /// Adds what the placements of a package give. False if the members do not fit them.
     fn add_placements(&mut self, package: &Package, index: usize, members: &[Member]) -> bool {
         for placement in &package.placements {
@@ -147,7 +169,8 @@ impl Survey {
     /// What packages give back, all together.
     pub fn given(&self) -> Amount {
         let given = self.files.iter().filter(|file| file.given_by.is_some());
-        given.map(SurveyedFile::amount).chain([self.unnamed]).sum()
+        let pieces = Amount { files: 0, bytes: self.pieces };
+        given.map(SurveyedFile::amount).chain([self.unnamed, pieces]).sum()
     }
 
     /// What the archive holds.

@@ -45,6 +45,7 @@ fn tree(mut entries: Vec<Entry>, links: &[(&str, &str)]) -> ArchiveTree {
         archived: EntryTable::new(&entries),
         links,
         renamed: Vec::new(),
+        pieces: None,
     }));
     let limits = Limits::default();
     let members = PackageMembers {

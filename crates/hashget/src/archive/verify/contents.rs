@@ -2,7 +2,8 @@
 //!
 //! Invariant: a digest in it is that of bytes that were read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 
 use crate::archive::path_map::PathMap;
 use crate::model::{Digest, Extent, Kind, RelPath};
@@ -16,6 +17,8 @@ pub struct StoredContents {
     pub(crate) folders: BTreeSet<RelPath>,
     /// What no restore would unpack, and why.
     pub(crate) refused: Vec<(RelPath, String)>,
+    /// Rests of files that are made of pieces, by their numbers.
+    pub(crate) rests: BTreeMap<u32, File>,
     /// Why not all could be read, if that is so.
     pub(crate) damage: Option<String>,
 }

@@ -7,6 +7,7 @@
 mod chosen;
 mod contents;
 mod report;
+mod rests;
 mod stored;
 
 pub use chosen::AtMost;
@@ -368,7 +369,10 @@ impl Asking<'_> {
             AnyManifest::V2(manifest) => {
                 let package = &manifest.packages[index];
                 let members = complete_members(hashdb, &package.sha256)?;
-                let files = given_entries(package, members.as_deref(), false)?;
+                let mut files = given_entries(package, members.as_deref(), false)?;
+                files.extend(
+                    manifest.pieces().into_iter().flat_map(|one| one.files_of_package(index)),
+                );
                 let placements = package.placements.iter().filter(|_| members.is_none());
                 Ok((files, placements.map(|placement| escaped(&placement.to.0)).collect()))
             }

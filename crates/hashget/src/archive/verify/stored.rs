@@ -8,6 +8,7 @@ use std::io::Read;
 use std::ops::ControlFlow;
 
 use super::StoredContents;
+use super::rests::{self, Rests};
 use crate::archive::directory::damage_beside_entries;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
@@ -203,6 +204,7 @@ struct Comparing<'c> {
     /// Does the seek table say another length of a frame than it has?
     wrong_length: bool,
     found: StoredVerified,
+    rests: Rests,
     /// What was read, if it is to be kept in mind.
     contents: Option<&'c mut StoredContents>,
 }
@@ -222,11 +224,19 @@ impl Comparing<'_> {
             groups.insert(Wrong::Refused, self.refused);
         }
         let AnyManifest::V2(manifest) = manifest else { return Ok(groups) };
-        let table = &manifest.archived;
+        let (table, expected_rests) = (&manifest.archived, rests::expected(manifest)?);
         let mut add =
             |wrong, path: &RelPath| groups.entry(wrong).or_default().add(path.to_string());
         for (row, path) in table.paths().map(path_of).enumerate() {
             if self.right.get(row).copied().unwrap_or(false) {
+                continue;
+            }
+            if let Some(rest) = expected_rests.get(&path) {
+                match self.rests.is_right(*rest) {
+                    Some(true) => {}
+                    Some(false) => add(Wrong::Contents, &path),
+                    None => add(Wrong::Missing, &path),
+                }
                 continue;
             }
             let Some(found) = self.other.get(&path) else {
@@ -363,6 +373,13 @@ impl ArchiveVisitor for Comparing<'_> {
         };
         self.compare(Entry { path, kind, metadata: metadata(said), sha256, extents })?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn rest(&mut self, number: u32, content: &mut dyn Read) -> Result<(), ArchiveError> {
+        let bytes = self.rests.take(number, content, self.contents.as_deref_mut())?;
+        self.found.entries += 1;
+        self.found.bytes = self.found.bytes.saturating_add(bytes);
+        Ok(())
     }
 
     fn goes_on(&mut self, first: &RelPath, next: Option<&RelPath>, problem: &str) -> bool {

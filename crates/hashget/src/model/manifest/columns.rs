@@ -5,6 +5,7 @@
 
 use serde::ser::{Serialize, SerializeStruct as _, Serializer};
 
+use super::Pieces;
 use super::table::{LinkTarget, device_of, holes_of, target_of, xattrs_to_map};
 use crate::model::{Entry, Kind, effective_mode};
 
@@ -14,6 +15,7 @@ pub struct EntryColumns<'a> {
     entries: &'a [Entry],
     chosen: &'a [bool],
     digests: bool,
+    pieces: Option<&'a Pieces>,
 }
 
 /// A column: the values are made while they are written.
@@ -29,7 +31,13 @@ impl<'a> EntryColumns<'a> {
     /// Those of `entries` for which `chosen` says so: sorted by path, no hard link among them. With the
     /// digests of files, or without.
     pub fn new(entries: &'a [Entry], chosen: &'a [bool], digests: bool) -> Self {
-        Self { entries, chosen, digests }
+        Self { entries, chosen, digests, pieces: None }
+    }
+
+    /// With the digests of these files in any case: nothing else proves them.
+    #[must_use]
+    pub fn with_pieces(self, pieces: Option<&'a Pieces>) -> Self {
+        Self { pieces, ..self }
     }
 
     fn rows(self) -> impl Iterator<Item = &'a Entry> + Clone {
@@ -50,7 +58,9 @@ impl Serialize for EntryColumns<'_> {
             Kind::File { size } => Some(size),
             _ => None,
         };
-        let digest = |entry: &Entry| entry.sha256.filter(|_| self.digests);
+        let is_pieced =
+            |entry: &Entry| self.pieces.is_some_and(|one| one.position(&entry.path).is_some());
+        let digest = |entry: &Entry| entry.sha256.filter(|_| self.digests || is_pieced(entry));
         let xattrs = |entry: &Entry| {
             let xattrs = &entry.metadata.xattrs;
             (!xattrs.is_empty()).then(|| xattrs_to_map(xattrs))

@@ -8,6 +8,7 @@ mod columns;
 mod cursor;
 mod derived;
 mod needs;
+mod pieces;
 mod sparse;
 mod table;
 mod v1;
@@ -20,7 +21,9 @@ use crate::error::ErrorClass;
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
 pub use derived::Derived;
-pub use needs::{DERIVED, FEATURES, Feature, Needs, RESTORER};
+pub use needs::{DERIVED, FEATURES, Feature, Needs, PIECES, RESTORER};
+pub(crate) use pieces::rest_number;
+pub use pieces::{PiecedFile, Pieces, RESTS_NAME, Run, data_bytes, is_of_rests, rest_path};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
@@ -144,6 +147,11 @@ impl ManifestHeader {
         self.needs.has(&RESTORER)
     }
 
+    /// Has the archive rests of files that are made of pieces? Then what is below their folder is no part of the tree.
+    pub(crate) fn has_pieces(&self) -> bool {
+        self.needs.has(&PIECES)
+    }
+
     fn checked(self) -> Result<Self, ManifestError> {
         self.needs.check(FEATURES)?;
         match self.version {
@@ -182,6 +190,19 @@ impl AnyManifest {
     /// Does the restorer travel in the archive? Then the entry of its name is no part of the tree.
     pub(crate) fn has_restorer(&self) -> bool {
         matches!(self, Self::V2(manifest) if manifest.has_restorer())
+    }
+
+    /// Has the archive rests of files that are made of pieces? Then what is below their folder is no part of the tree.
+    pub(crate) fn has_pieces(&self) -> bool {
+        matches!(self, Self::V2(manifest) if manifest.has_pieces())
+    }
+
+    /// The files that are made of pieces, if there are any.
+    pub fn pieces(&self) -> Option<&Pieces> {
+        match self {
+            Self::V2(manifest) => manifest.pieces(),
+            Self::V1(_) => None,
+        }
     }
 
     /// Reads a manifest's JSON, at most `limit` bytes of it. The file is read twice, and never held whole.

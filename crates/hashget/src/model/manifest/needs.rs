@@ -27,8 +27,11 @@ pub const RESTORER: Feature = Feature { name: "restorer", since: "0.1" };
 /// Some files are made out of packages by recipes.
 pub const DERIVED: Feature = Feature { name: "derived", since: "0.1" };
 
+/// Some files are put together out of pieces of package members and a rest.
+pub const PIECES: Feature = Feature { name: "pieces", since: "0.1" };
+
 /// The features that this version reads, one line each. `docs/format.md` defines them.
-pub const FEATURES: &[Feature] = &[RESTORER, DERIVED];
+pub const FEATURES: &[Feature] = &[RESTORER, DERIVED, PIECES];
 
 /// Bytes of a feature's name.
 const NAME_BYTES: usize = 64;

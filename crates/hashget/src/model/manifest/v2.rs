@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Derived, EntryTable, FEATURES, ManifestError, Needs, RESTORER};
+use super::{Derived, EntryTable, FEATURES, ManifestError, Needs, PIECES, Pieces, RESTORER};
 use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
@@ -39,6 +39,9 @@ pub struct Manifest<Archived = EntryTable> {
     /// Entries that the tar holds under another path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renamed: Vec<Renamed>,
+    /// Which of the archived files are made of pieces; the tar has only their rests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<Pieces>,
 }
 
 /// The packed tree as a whole.
@@ -259,6 +262,13 @@ impl Manifest {
             for (index, placement) in package.placements.iter().enumerate() {
                 placement.check(&format!("{name}.trees[{index}]"))?;
             }
+        }
+        if let Some(pieces) = &manifest.pieces {
+            if !manifest.needs.has(&PIECES) {
+                let problem = format!("the manifest has it without needing {}", PIECES.name);
+                return Err(ManifestError::field("pieces", problem));
+            }
+            pieces.check(&manifest.archived, manifest.packages.len())?;
         }
         Ok(manifest)
     }

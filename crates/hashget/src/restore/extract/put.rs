@@ -2,14 +2,16 @@
 //!
 //! Invariant: what is there and stays by the rule of overwriting is not touched, and is no target of a hard link.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::{Extracting, Refusal};
-use crate::formats::tar::TarEntry;
+use crate::formats::tar::{RawKind, TarEntry};
+use crate::model::manifest::{AnyManifest, rest_number};
 use crate::model::{Digest, Kind, Metadata, RelPath, add_bytes};
 use crate::restore::closing::WITHOUT_FILE;
 use crate::restore::destinations::Watched;
 use crate::restore::place::{Made, PlaceError};
+use crate::restore::run::own_metadata;
 use crate::restore::target::Content;
 
 impl Extracting<'_> {
@@ -56,6 +58,38 @@ impl Extracting<'_> {
         add_bytes(&mut self.found.bytes, size);
         self.progress.advance(0, 1);
         Ok(())
+    }
+
+    /// Takes the rest of a file that is made of pieces: into the target, where another restore finds it, too, or for this one alone.
+    pub(super) fn rest(
+        &mut self,
+        path: &RelPath,
+        entry: &mut TarEntry<'_, Box<dyn Read + '_>>,
+    ) -> Result<(), Refusal> {
+        let (RawKind::File { size }, Some(number)) = (&entry.kind, rest_number(path)) else {
+            return Ok(());
+        };
+        let (size, monitor) = (*size, self.monitor);
+        let mut content = Watched { content: entry, monitor };
+        match self.manifest_to {
+            Some(folder) => {
+                let staged = folder.stage(path, size, &mut content)?;
+                staged.put(path, &Metadata { mode: 0o600, ..own_metadata() })?;
+            }
+            None if self.wants_rest(number) => {
+                let mut kept = tempfile::tempfile().map_err(PlaceError::Io)?;
+                io::copy(&mut content, &mut kept).map_err(PlaceError::Read)?;
+                self.found.rests.insert(number, kept);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Is a file restored that needs the rest with this number?
+    fn wants_rest(&self, number: u32) -> bool {
+        let pieces = self.found.in_memory.as_ref().and_then(AnyManifest::pieces);
+        pieces.is_some_and(|pieces| pieces.position_of_rest(number).is_some())
     }
 
     /// Does what is at `path` stay as it is?

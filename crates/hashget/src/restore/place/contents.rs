@@ -14,11 +14,11 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::copies::ReadFrom;
 use super::target::Present;
 use super::{ParentAndName, PlaceError, TargetFolder, lock};
 use crate::model::{Digest, Extent, HashingReader, Metadata, RelPath};
 use crate::restore::target::Content;
+use crate::tree::digest_of_data;
 
 /// Bytes that are read and written at once.
 const BUFFER: usize = 128 * 1024;
@@ -240,23 +240,13 @@ impl TargetFolder {
         file: &File,
         extents: Option<&[Extent]>,
     ) -> Result<Digest, PlaceError> {
-        let Some(extents) = extents else {
-            let all = ReadFrom { file, offset: 0 };
-            return Digest::of_reader(io::BufReader::with_capacity(BUFFER, all))
-                .map_err(PlaceError::Read);
-        };
-        let mut hasher = Sha256::new();
-        for extent in extents {
-            let mut part = ReadFrom { file, offset: extent.offset }.take(extent.length);
-            let mut buffer = buffer(extent.length);
-            loop {
-                match read(&mut part, &mut buffer)? {
-                    0 => break,
-                    count => hasher.update(&buffer[..count]),
-                }
-            }
-        }
-        Ok(Digest::from_bytes(hasher.finalize().into()))
+        digest_of_data(file, extents).map_err(PlaceError::Read)
+    }
+
+    /// An empty file beside `path`, in which something is put together.
+    pub(in crate::restore) fn begin(&self, path: &RelPath) -> Result<Staged<'_>, PlaceError> {
+        let (place, temporary, file) = self.new_file(path)?;
+        Ok(self.staged(place, temporary, file))
     }
 }
 

@@ -5,8 +5,6 @@
 //! digest is known.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::SeekFrom;
@@ -15,6 +13,7 @@ use rustix::io::Errno;
 use super::contents::Staged;
 use super::{PlaceError, TargetFolder};
 use crate::model::{Digest, Extent, RelPath};
+use crate::tree::{ReadExtents, ReadFrom};
 
 impl TargetFolder {
     /// Stages the same contents once more, beside `path`: as a clone that shares them where the file
@@ -48,7 +47,7 @@ impl TargetFolder {
         let staged = match extents {
             None => self.stage(path, size, &mut ReadFrom { file, offset: 0 })?,
             Some(extents) => {
-                let mut data = ReadExtents { file, extents, done: 0 };
+                let mut data = ReadExtents::new(file, extents);
                 self.stage_with_holes(path, size, extents, &mut data)?
             }
         };
@@ -65,7 +64,7 @@ impl TargetFolder {
         }
         let size = file.metadata()?.len();
         let extents = extents_of(file, size)?;
-        let mut data = ReadExtents { file, extents: &extents, done: 0 };
+        let mut data = ReadExtents::new(file, &extents);
         self.stage_with_holes(path, size, &extents, &mut data)
     }
 
@@ -81,20 +80,6 @@ impl TargetFolder {
         // A file system that cannot, or a mount below the target, or something rarer: a copy shows.
         self.can_clone.fetch_and(cloned.is_ok(), Ordering::Relaxed);
         Ok(cloned.is_ok().then_some(staged))
-    }
-}
-
-/// Reads an open file from somewhere, whoever else reads it.
-pub(super) struct ReadFrom<'f> {
-    pub(super) file: &'f File,
-    pub(super) offset: u64,
-}
-
-impl Read for ReadFrom<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.offset)?;
-        self.offset += count as u64;
-        Ok(count)
     }
 }
 
@@ -115,28 +100,4 @@ fn extents_of(file: &File, size: u64) -> Result<Vec<Extent>, PlaceError> {
         at = end.max(offset + 1);
     }
     Ok(extents)
-}
-
-/// Reads what lies in the extents of an open file, one after the other.
-struct ReadExtents<'f> {
-    file: &'f File,
-    extents: &'f [Extent],
-    /// Bytes of the first extent that are read.
-    done: u64,
-}
-
-impl Read for ReadExtents<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some((extent, rest)) = self.extents.split_first() {
-            if self.done < extent.length {
-                let left = usize::try_from(extent.length - self.done).unwrap_or(usize::MAX);
-                let most = left.min(buffer.len());
-                let count = self.file.read_at(&mut buffer[..most], extent.offset + self.done)?;
-                self.done += count as u64;
-                return Ok(count);
-            }
-            (self.extents, self.done) = (rest, 0);
-        }
-        Ok(0)
-    }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::contents::Staged;
 use super::{Made, PlaceError, TargetFolder};
 use crate::model::{Digest, Extent, Kind, Metadata, RelPath};
-use crate::restore::target::{Content, PresentFile, StagedFile, Target};
+use crate::restore::target::{BegunFile, Content, PresentFile, StagedFile, Target};
 
 impl Target for TargetFolder {
     fn path(&self) -> &Path {
@@ -82,6 +82,10 @@ impl Target for TargetFolder {
         Ok(Box::new(self.stage_with_holes(path, size, extents, data)?))
     }
 
+    fn begin(&self, path: &RelPath) -> Result<Box<dyn BegunFile + '_>, PlaceError> {
+        Ok(Box::new(self.begin(path)?))
+    }
+
     fn keep_or_stage(
         &self,
         path: &RelPath,
@@ -114,6 +118,25 @@ impl PresentFile for Present<'_> {
         contents: (Digest, Option<&[Extent]>),
     ) -> Result<(), PlaceError> {
         self.target.adjust_file(path, &self.file, metadata, contents)
+    }
+}
+
+impl BegunFile for Staged<'_> {
+    fn file(&self) -> &File {
+        self.file()
+    }
+
+    fn complete<'s>(
+        mut self: Box<Self>,
+        sha256: Digest,
+        size: u64,
+        _extents: Option<&[Extent]>,
+    ) -> Box<dyn StagedFile + 's>
+    where
+        Self: 's,
+    {
+        (self.sha256, self.size) = (sha256, size);
+        self
     }
 }
 

@@ -1,0 +1,412 @@
+//! Files that are put together out of byte ranges of package members and a rest of their own.
+//!
+//! Invariant: pure. Of checked pieces, the runs of a file lie one behind the other within its data, and no number that follows from
+//! them overflows. No memory is allocated for a single run.
+
+use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{EntryTable, Manifest, ManifestError};
+use crate::model::{Amount, Entry, Kind, PathList, RelPath, path_of, total_bytes};
+
+/// The folder in an archive for the rests of files that are made of pieces.
+pub const RESTS_NAME: &str = ".hashget-rest";
+
+/// A manifest has no more runs. Each takes some 40 bytes of memory while files are put together.
+const MOST_RUNS: usize = 1 << 24;
+
+/// Files that are made of pieces: columns, as `docs/format.md` defines them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Pieces {
+    /// The files, sorted; each is an entry of `archived`.
+    path: PathList,
+    /// The number of each file's rest.
+    rest: Vec<u32>,
+    /// How many runs each file has.
+    runs: Vec<u32>,
+    /// Members, and the index of the package of each.
+    member: PathList,
+    package: Vec<u32>,
+    /// Of each run: bytes between the run before and this one, ...
+    gap: Vec<u64>,
+    /// ... its bytes, ...
+    length: Vec<u64>,
+    /// ... the index of its member, ...
+    #[serde(with = "steps")]
+    of: Vec<u32>,
+    /// ... and where it begins there.
+    offset: Vec<u64>,
+}
+
+/// A file that is made of pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PiecedFile {
+    /// Its path in the tree.
+    pub path: RelPath,
+    /// The number of its rest.
+    pub rest: u32,
+    /// Its runs, by their numbers.
+    pub runs: Range<usize>,
+}
+
+/// Some bytes of a file that are bytes of a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Bytes of the file's data, holes left out, between the run before and this one.
+    pub gap: u64,
+    /// Number of bytes.
+    pub length: u64,
+    /// The index of the member.
+    pub member: u32,
+    /// Where they begin in the member.
+    pub offset: u64,
+}
+
+/// The path in an archive of the rest with this number.
+pub fn rest_path(number: u32) -> RelPath {
+    RelPath::new(format!("{RESTS_NAME}/{number}")).expect("two components")
+}
+
+/// Is this the folder of rests, or something in it?
+pub fn is_of_rests(path: &RelPath) -> bool {
+    let rest = path.as_bytes().strip_prefix(RESTS_NAME.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// The number of the rest at this path of an archive.
+pub(crate) fn rest_number(path: &RelPath) -> Option<u32> {
+    let number = path.as_bytes().strip_prefix(RESTS_NAME.as_bytes())?.strip_prefix(b"/")?;
+    let number = std::str::from_utf8(number).ok()?.parse().ok()?;
+    // Only one way to write a number names it.
+    (rest_path(number) == *path).then_some(number)
+}
+
+/// The number of bytes of a regular file without its holes.
+pub fn data_bytes(entry: &Entry) -> u64 {
+    match (&entry.extents, &entry.kind) {
+        (Some(extents), _) => {
+            extents.iter().fold(0, |sum, extent| sum.saturating_add(extent.length))
+        }
+        (None, Kind::File { size }) => *size,
+        (None, _) => 0,
+    }
+}
+
+impl Pieces {
+    /// Adds a member; its index.
+    pub fn add_member(&mut self, package: u32, path: &RelPath) -> u32 {
+        self.member.push(path);
+        self.package.push(package);
+        u32::try_from(self.package.len() - 1).expect("fewer than 2^32 members")
+    }
+
+    /// Adds a file, whose path comes after those of all before it.
+    pub fn add_file(&mut self, path: &RelPath, rest: u32, runs: &[Run]) {
+        self.path.push(path);
+        self.rest.push(rest);
+        self.runs.push(u32::try_from(runs.len()).expect("fewer than 2^32 runs"));
+        for run in runs {
+            self.gap.push(run.gap);
+            self.length.push(run.length);
+            self.of.push(run.member);
+            self.offset.push(run.offset);
+        }
+    }
+
+    /// The same for those of the files alone, by index, for which `keep` gives a path. The numbers of the rests stay.
+    #[must_use]
+    pub(crate) fn chosen(&self, keep: impl Fn(usize, &PiecedFile) -> Option<RelPath>) -> Self {
+        let mut kept: Vec<(RelPath, PiecedFile)> = Vec::new();
+        for (index, file) in self.files().enumerate() {
+            kept.extend(keep(index, &file).map(|path| (path, file)));
+        }
+        kept.sort_by(|(a, _), (b, _)| a.cmp(b));
+        kept.dedup_by(|(later, _), (first, _)| later == first);
+        let mut chosen =
+            Self { member: self.member.clone(), package: self.package.clone(), ..Self::default() };
+        for (path, file) in kept {
+            let runs: Vec<Run> = file.runs.map(|run| self.run(run)).collect();
+            chosen.add_file(&path, file.rest, &runs);
+        }
+        chosen
+    }
+
+    /// The same with other indices of packages.
+    #[must_use]
+    pub(crate) fn with_packages(mut self, index: impl Fn(u32) -> u32) -> Self {
+        self.package.iter_mut().for_each(|package| *package = index(*package));
+        self
+    }
+
+    /// How many files there are.
+    pub fn len(&self) -> usize {
+        self.path.len()
+    }
+
+    /// Is there no file?
+    pub fn is_empty(&self) -> bool {
+        self.path.is_empty()
+    }
+
+    /// The files, by their paths.
+    pub fn files(&self) -> impl Iterator<Item = PiecedFile> + '_ {
+        let ends = self.runs.iter().scan(0_usize, |end, count| {
+            let first = *end;
+            *end += usize::try_from(*count).unwrap_or(usize::MAX);
+            Some(first..*end)
+        });
+        let rows = self.path.iter().zip(&self.rest).zip(ends);
+        rows.map(|((path, &rest), runs)| PiecedFile { path: path_of(path), rest, runs })
+    }
+
+    /// The index of the file at `path`.
+    pub fn position(&self, path: &RelPath) -> Option<usize> {
+        self.path.position_in_sorted(path.as_bytes())
+    }
+
+    /// The index of the file whose rest has this number.
+    pub(crate) fn position_of_rest(&self, number: u32) -> Option<usize> {
+        self.rest.iter().position(|&rest| rest == number)
+    }
+
+    /// How many runs there are.
+    pub(crate) fn run_count(&self) -> usize {
+        self.gap.len()
+    }
+
+    /// The run with this number.
+    pub fn run(&self, number: usize) -> Run {
+        Run {
+            gap: self.gap[number],
+            length: self.length[number],
+            member: self.of[number],
+            offset: self.offset[number],
+        }
+    }
+
+    /// How many members there are.
+    pub(crate) fn member_count(&self) -> usize {
+        self.package.len()
+    }
+
+    /// The index of a member's package, and the bytes of its path there.
+    pub fn member(&self, index: u32) -> (usize, &[u8]) {
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        (usize::try_from(self.package[index]).unwrap_or(usize::MAX), self.member.get(index))
+    }
+
+    /// The bytes of all files that come from each of `packages` packages.
+    pub fn bytes_of_packages(&self, packages: usize) -> Vec<u64> {
+        let mut bytes = vec![0_u64; packages];
+        for (length, member) in self.length.iter().zip(&self.of) {
+            let sum = &mut bytes[self.member(*member).0];
+            *sum = sum.saturating_add(*length);
+        }
+        bytes
+    }
+
+    /// The bytes of a file that come from packages.
+    pub fn run_bytes(&self, file: &PiecedFile) -> u64 {
+        total_bytes(self.length[file.runs.clone()].iter().copied())
+    }
+
+    /// The files, and their bytes that come from packages.
+    pub fn amount(&self) -> Amount {
+        let bytes = total_bytes(self.length.iter().copied());
+        Amount { files: u64::try_from(self.len()).unwrap_or(u64::MAX), bytes }
+    }
+
+    /// The packages of which something comes into a file, by their indices.
+    pub fn packages_of(&self, file: &PiecedFile) -> Vec<usize> {
+        let packages = file.runs.clone().map(|run| self.member(self.of[run]).0);
+        let packages: BTreeSet<usize> = packages.collect();
+        packages.into_iter().collect()
+    }
+
+    /// The files of which something comes from the package with this index.
+    pub fn files_of_package(&self, package: usize) -> Vec<RelPath> {
+        let is_of = |run: usize| self.member(self.of[run]).0 == package;
+        let files = self.files().filter(|file| file.runs.clone().any(is_of));
+        files.map(|file| file.path).collect()
+    }
+}
+
+/// The checks.
+impl Pieces {
+    /// Do the columns fit one another, the entries of `archived`, and so many packages?
+    ///
+    /// # Errors
+    /// They do not.
+    pub(super) fn check(
+        &self,
+        archived: &EntryTable,
+        packages: usize,
+    ) -> Result<(), ManifestError> {
+        self.check_columns(packages)?;
+        for file in self.files() {
+            let wrong = |problem: &str| field("path", format!("{}: {problem}", file.path));
+            let Some(entry) = archived.position(&file.path) else {
+                return Err(wrong("it is no entry of archived"));
+            };
+            let entry = archived.entry(entry)?;
+            if !matches!(entry.kind, Kind::File { .. }) || entry.sha256.is_none() {
+                return Err(wrong("expected a regular file with size and sha256"));
+            }
+            self.check_runs(&file, data_bytes(&entry))?;
+        }
+        Ok(())
+    }
+
+    fn check_columns(&self, packages: usize) -> Result<(), ManifestError> {
+        let (files, members, runs) = (self.path.len(), self.package.len(), self.gap.len());
+        let columns = [
+            ("rest", self.rest.len(), files),
+            ("runs", self.runs.len(), files),
+            ("member", self.member.len(), members),
+            ("length", self.length.len(), runs),
+            ("of", self.of.len(), runs),
+            ("offset", self.offset.len(), runs),
+        ];
+        if let Some((name, length, expected)) = columns.into_iter().find(|(_, a, b)| a != b) {
+            return Err(field(name, format!("has {length} values, expected {expected}")));
+        }
+        if runs > MOST_RUNS {
+            return Err(field("gap", format!("has {runs} values, expected at most {MOST_RUNS}")));
+        }
+        let counted: u64 = self.runs.iter().map(|&count| u64::from(count)).sum();
+        if counted != runs as u64 {
+            return Err(field("runs", format!("is {counted} together, expected {runs}")));
+        }
+        if !self.path.iter().is_sorted_by(|a, b| a < b) {
+            return Err(field("path", "paths must be sorted and each occur once"));
+        }
+        if !self.rest.is_sorted_by(|a, b| a < b) {
+            return Err(field("rest", "numbers must ascend"));
+        }
+        let is_package = |&index: &u32| usize::try_from(index).is_ok_and(|index| index < packages);
+        if let Some(index) = self.package.iter().find(|index| !is_package(index)) {
+            return Err(field("package", format!("has {index}, expected less than {packages}")));
+        }
+        // What is inside a package in the package, or derived, is no member that a run may name.
+        let is_inside = |path: &[u8]| path.windows(2).any(|pair| pair == b"!/");
+        if let Some(path) = self.member.iter().find(|path| path.is_empty() || is_inside(path)) {
+            let path = path_of(path);
+            return Err(field(
+                "member",
+                format!("{path}: expected a member of the package itself"),
+            ));
+        }
+        let mut seen = HashSet::with_capacity(members);
+        for (package, path) in self.package.iter().zip(self.member.iter()) {
+            if !seen.insert((package, path)) {
+                return Err(field("member", format!("{}: expected once", path_of(path))));
+            }
+        }
+        let is_member = |&index: &u32| usize::try_from(index).is_ok_and(|index| index < members);
+        match self.of.iter().find(|index| !is_member(index)) {
+            Some(index) => Err(field("of", format!("has {index}, expected less than {members}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_runs(&self, file: &PiecedFile, data: u64) -> Result<(), ManifestError> {
+        let mut end = 0_u64;
+        for number in file.runs.clone() {
+            let run = self.run(number);
+            let wrong = |problem: &str| {
+                Err(field("length", format!("run {number} of {}: {problem}", file.path)))
+            };
+            if run.length == 0 {
+                return wrong("it is empty");
+            }
+            let next = end.checked_add(run.gap).and_then(|at| at.checked_add(run.length));
+            match next.filter(|&next| next <= data) {
+                Some(next) => end = next,
+                None => return wrong(&format!("it leaves the {data} bytes of the file's data")),
+            }
+            if run.offset.checked_add(run.length).is_none() {
+                return wrong("its end in the member is no number");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn field(column: &str, problem: impl Into<String>) -> ManifestError {
+    ManifestError::field(format!("pieces.{column}"), problem)
+}
+
+impl Manifest {
+    /// Has the archive rests, so that what is below their folder is no part of the tree?
+    pub(crate) fn has_pieces(&self) -> bool {
+        self.needs.has(&super::PIECES)
+    }
+
+    /// The files that are made of pieces; none if the manifest has none.
+    pub fn pieces(&self) -> Option<&Pieces> {
+        self.pieces.as_ref().filter(|pieces| !pieces.is_empty())
+    }
+
+    /// The entries of the files that are made of pieces, in the order of these.
+    ///
+    /// # Errors
+    /// The manifest contradicts the format.
+    pub fn pieced_entries(&self) -> Result<Vec<Entry>, ManifestError> {
+        let Some(pieces) = self.pieces() else { return Ok(Vec::new()) };
+        let entry = |file: PiecedFile| {
+            let row = self.archived.position(&file.path);
+            let missing = || field("path", format!("{}: it is no entry of archived", file.path));
+            self.archived.entry(row.ok_or_else(missing)?)
+        };
+        pieces.files().map(entry).collect()
+    }
+}
+
+/// A column of numbers of which JSON has the differences to the one before.
+mod steps {
+    use std::fmt;
+
+    use serde::de::{Error, SeqAccess, Visitor};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        numbers: &[u32],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let step = |before: &mut i64, number: &u32| {
+            let number = i64::from(*number);
+            Some(number - std::mem::replace(before, number))
+        };
+        serializer.collect_seq(numbers.iter().scan(0, step))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<u32>, D::Error> {
+        struct Numbers;
+
+        impl<'de> Visitor<'de> for Numbers {
+            type Value = Vec<u32>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a list of differences")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u32>, A::Error> {
+                let (mut numbers, mut before) = (Vec::new(), 0_i64);
+                while let Some(step) = list.next_element::<i64>()? {
+                    before = before.wrapping_add(step);
+                    let number = u32::try_from(before);
+                    numbers.push(number.map_err(|_| A::Error::custom("no index of a member"))?);
+                }
+                numbers.shrink_to_fit();
+                Ok(numbers)
+            }
+        }
+
+        deserializer.deserialize_seq(Numbers)
+    }
+}

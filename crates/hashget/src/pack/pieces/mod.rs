@@ -1,0 +1,302 @@
+//! Which archived files are made of pieces of known members.
+//!
+//! Invariant: a run is taken only from a package that was read here, whose places are certain, and whose download is worth it; every
+//! byte of it was compared by its digest.
+
+mod scan;
+mod table;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+
+use super::known::{KnownPackage, Requirements, add_checks};
+use super::matching::best_place;
+use super::plan::{ChosenPackage, Kept, PackageUse, Plan, package_head};
+use super::verdict::{Reason, Verdict};
+use super::{PackError, Packer};
+use crate::hashdb::{BlockStore, Key, PackageId};
+use crate::model::manifest::{Pieces, RESTS_NAME, Run, data_bytes};
+use crate::model::{Evidence, HashingReader, Kind, RelPath, total_bytes};
+use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
+use crate::tree::{Scan, data_of};
+use scan::{Found, scan};
+use table::Table;
+
+/// Smaller files are not looked into, in bytes.
+const LEAST_BYTES: u64 = 1 << 20;
+/// Runs have at least this part of a file's data.
+const SHARE: u64 = 4;
+
+/// A file that may be made of pieces, by the index of its entry.
+struct Candidate {
+    entry: usize,
+    data: u64,
+    runs: Vec<Found>,
+}
+
+impl Packer<'_> {
+    /// Finds the archived files that are made of pieces, and the packages that this takes besides those of `packages`.
+    pub(super) fn find_pieces<'a>(
+        &'a self,
+        scan: &Scan,
+        packages: &mut Vec<ChosenPackage<'a>>,
+        requirements: &Requirements<'_>,
+        plan: &mut Plan,
+        monitor: &dyn Monitor,
+    ) -> Result<(), PackError> {
+        let Some(store) = self.hashdb.blocks() else { return Ok(()) };
+        let mut candidates = candidates(scan, plan);
+        if candidates.is_empty() {
+            return Ok(());
+        }
+        let mut known = self.packages_with_blocks(store, packages, plan, requirements, monitor)?;
+        let is_relied_on: Vec<bool> =
+            known.iter().map(|one| is_chosen(one, packages, plan)).collect();
+        let mut table = Table::new();
+        for (index, one) in known.iter().enumerate() {
+            monitor.check_interrupted()?;
+            match table.add(index, &one.record.sha256, store) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => {
+                    let problem = format!("its blocks cannot be read: {error}");
+                    monitor.problem(ProblemKind::Note, one.record.display_name(), problem);
+                }
+            }
+        }
+        if table.is_empty() {
+            return Ok(());
+        }
+        look_into(scan, &table, &mut candidates, monitor)?;
+        let may_use =
+            self.usable(&mut known, &is_relied_on, &table, &candidates, (requirements, monitor))?;
+        for candidate in &mut candidates {
+            candidate.runs.retain(|run| may_use[table.member(run.member).0]);
+        }
+        candidates.retain(|one| one.data > 0 && gain(&one.runs) >= one.data / SHARE);
+        add_to_plan(scan, &table, &known, candidates, packages, plan);
+        Ok(())
+    }
+
+    /// The packages of which there are blocks and that may be relied on: those first that are.
+    fn packages_with_blocks(
+        &self,
+        store: &BlockStore,
+        packages: &[ChosenPackage<'_>],
+        plan: &Plan,
+        requirements: &Requirements<'_>,
+        monitor: &dyn Monitor,
+    ) -> Result<Vec<KnownPackage>, PackError> {
+        let digests = match store.packages() {
+            Ok(digests) => digests,
+            Err(error) => {
+                let problem = format!("the blocks of packages cannot be listed: {error}");
+                monitor.problem(ProblemKind::Note, "HashDB", problem);
+                return Ok(Vec::new());
+            }
+        };
+        let keys: Vec<Key<'_>> = digests.iter().map(|sha256| Key::Package(*sha256)).collect();
+        let ids: Vec<PackageId> = self.hashdb.find(&keys)?.concat();
+        let mut known = Vec::new();
+        for (id, record) in ids.iter().zip(self.hashdb.records(&ids)?) {
+            // Of its bytes, all are known only if it was read.
+            if let Some(record) = record.filter(|record| record.evidence >= Evidence::Signed) {
+                known.push(KnownPackage::new(*id, record, Vec::new()));
+            }
+        }
+        add_checks(self.hashdb, &mut known)?;
+        known.retain(|one| is_chosen(one, packages, plan) || requirements.is_usable(one));
+        known.sort_by_key(|one| (one.record.sha256, !is_chosen(one, packages, plan)));
+        known.dedup_by_key(|one| one.record.sha256);
+        known.sort_by_key(|one| (!is_chosen(one, packages, plan), one.record.url.clone()));
+        Ok(known)
+    }
+
+    /// Which of the `known` packages may be relied on for their runs: their download is worth it, and their places are certain.
+    fn usable(
+        &self,
+        known: &mut [KnownPackage],
+        is_relied_on: &[bool],
+        table: &Table,
+        candidates: &[Candidate],
+        (requirements, monitor): (&Requirements<'_>, &dyn Monitor),
+    ) -> Result<Vec<bool>, PackError> {
+        let mut gains = vec![0_u64; known.len()];
+        for run in candidates.iter().flat_map(|candidate| &candidate.runs) {
+            gains[table.member(run.member).0] += run.length;
+        }
+        let ratio = requirements.options().max_fetch_ratio;
+        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
+        let is_worth =
+            |index: usize| known[index].record.size as f64 <= ratio * gains[index] as f64;
+        let wanted: Vec<usize> =
+            (0..known.len()).filter(|&index| !is_relied_on[index] && is_worth(index)).collect();
+        while self.ask_places(known, &wanted, requirements, monitor)?
+            || self.pool(known, &wanted, requirements, monitor)?
+        {}
+        let is_certain =
+            |one: &KnownPackage| requirements.obstacle(&one.record, &one.checks).is_none();
+        let mut may_use = is_relied_on.to_vec();
+        wanted.into_iter().for_each(|index| may_use[index] = is_certain(&known[index]));
+        Ok(may_use)
+    }
+}
+
+/// Is this one of the packages that the plan relies on?
+fn is_chosen(known: &KnownPackage, packages: &[ChosenPackage<'_>], plan: &Plan) -> bool {
+    plan.chosen.iter().any(|&index| packages[index].id == known.id)
+}
+
+fn gain(runs: &[Found]) -> u64 {
+    total_bytes(runs.iter().map(|run| run.length))
+}
+
+/// The archived files that are large enough. A tree whose top has the name of the rests has none.
+fn candidates(scan: &Scan, plan: &Plan) -> Vec<Candidate> {
+    let entries = &scan.entries;
+    if RelPath::new(RESTS_NAME).is_ok_and(|rests| entries.position(&rests).is_some()) {
+        return Vec::new();
+    }
+    let candidate = |entry: usize| {
+        let Verdict::Archived(reason) = plan.verdicts.get(entry) else { return None };
+        let (found, data) = (&entries[entry], data_bytes(&entries[entry]));
+        let is_file = matches!(found.kind, Kind::File { .. }) && found.sha256.is_some();
+        let may_be = !reason.is_final() || reason == Reason::Holes;
+        (is_file && may_be && data > LEAST_BYTES).then(|| Candidate {
+            entry,
+            data,
+            runs: Vec::new(),
+        })
+    };
+    (0..entries.len()).filter_map(candidate).collect()
+}
+
+/// Reads the candidates, where they had data when they were scanned.
+fn look_into(
+    tree: &Scan,
+    table: &Table,
+    candidates: &mut [Candidate],
+    monitor: &dyn Monitor,
+) -> Result<(), PackError> {
+    let total = Total::bytes(total_bytes(candidates.iter().map(|one| one.data)));
+    let progress = monitor.begin(Step::Plan, "pieces of packages in large files", total);
+    for candidate in candidates {
+        monitor.check_interrupted()?;
+        let entry = &tree.entries[candidate.entry];
+        let opened = tree.root.open_file(&entry.path);
+        let runs = opened.and_then(|file| {
+            let data = data_of(&file, entry.extents.as_deref());
+            let mut data = HashingReader::new(Watched { data, monitor, progress: &progress });
+            let runs = scan(&mut data, table)?;
+            io::copy(&mut data, &mut io::sink())?;
+            // Runs of other data than that of the scan would give another file.
+            Ok(if Some(data.finish().0) == entry.sha256 { runs } else { Vec::new() })
+        });
+        // Whatever is wrong with it is found again, and said, when it is written.
+        candidate.runs = runs.unwrap_or_default();
+        progress.advance(0, 1);
+    }
+    Ok(monitor.check_interrupted()?)
+}
+
+/// The data of a file, counted, until the monitor asks to stop.
+struct Watched<'w, R> {
+    data: R,
+    monitor: &'w dyn Monitor,
+    progress: &'w Running<'w>,
+}
+
+impl<R: Read> Read for Watched<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.monitor.interrupted() {
+            return Err(io::Error::other(Interrupted));
+        }
+        let count = self.data.read(buffer)?;
+        self.progress.advance(count as u64, 0);
+        Ok(count)
+    }
+}
+
+/// Adds the files to the plan, and the packages that only they need.
+fn add_to_plan(
+    tree: &Scan,
+    table: &Table,
+    known: &[KnownPackage],
+    candidates: Vec<Candidate>,
+    packages: &mut Vec<ChosenPackage<'_>>,
+    plan: &mut Plan,
+) {
+    if candidates.is_empty() {
+        return;
+    }
+    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
+    for (number, &chosen) in plan.chosen.iter().enumerate() {
+        numbers.extend(
+            known.iter().position(|one| one.id == packages[chosen].id).map(|at| (at, number)),
+        );
+    }
+    let mut pieces = Pieces::default();
+    let mut members: HashMap<u32, u32> = HashMap::new();
+    for (rest, Candidate { entry, runs, .. }) in (0_u32..).zip(candidates) {
+        let mut end = 0;
+        let runs = runs.into_iter().map(|run| {
+            let member = *members.entry(run.member).or_insert_with(|| {
+                let (package, path) = table.member(run.member);
+                let number = *numbers
+                    .entry(package)
+                    .or_insert_with(|| add_package(&known[package], packages, plan));
+                pieces.add_member(u32::try_from(number).expect("fewer than 2^32 packages"), &path)
+            });
+            let gap = run.at - end;
+            end = run.at + run.length;
+            Run { gap, length: run.length, member, offset: run.offset }
+        });
+        let runs: Vec<Run> = runs.collect();
+        pieces.add_file(&tree.entries[entry].path, rest, &runs);
+    }
+    for (used, bytes) in plan.uses.iter_mut().zip(pieces.bytes_of_packages(plan.packages.len())) {
+        used.bytes_of_pieces = bytes;
+    }
+    plan.pieces = Some(pieces);
+    sort_packages(plan);
+}
+
+/// Adds a package at the end of the plan; its index.
+fn add_package(
+    known: &KnownPackage,
+    packages: &mut Vec<ChosenPackage<'_>>,
+    plan: &mut Plan,
+) -> usize {
+    let KnownPackage { id, record, checks, .. } = known;
+    let place = best_place(record, checks);
+    let (record, kept) = (record.clone(), Kept::Contents(Vec::new()));
+    plan.uses.push(PackageUse::none_of(&record, place));
+    let package = ChosenPackage { record, id: *id, place, kept };
+    plan.packages.push(package_head(&package));
+    plan.chosen.push(packages.len());
+    packages.push(package);
+    plan.packages.len() - 1
+}
+
+/// Puts the packages in the order of their URLs again.
+fn sort_packages(plan: &mut Plan) {
+    let mut order: Vec<usize> = (0..plan.packages.len()).collect();
+    order.sort_by(|&a, &b| plan.packages[a].url.cmp(&plan.packages[b].url));
+    let mut new = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(number, &old)| new[old] = number);
+    plan.verdicts.renumber(|package| new[package]);
+    let new_of = |old: u32| u32::try_from(new[old as usize]).expect("fewer than 2^32 packages");
+    plan.pieces = plan.pieces.take().map(|pieces| pieces.with_packages(new_of));
+    let mut rows: Vec<_> = std::mem::take(&mut plan.packages)
+        .into_iter()
+        .zip(std::mem::take(&mut plan.uses))
+        .zip(std::mem::take(&mut plan.chosen))
+        .zip(&new)
+        .collect();
+    rows.sort_by_key(|(_, new)| **new);
+    for (((package, used), chosen), _) in rows {
+        plan.packages.push(package);
+        plan.uses.push(used);
+        plan.chosen.push(chosen);
+    }
+}

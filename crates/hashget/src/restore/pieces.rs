@@ -1,0 +1,311 @@
+//! Files that are made of pieces: begun before the packages are read, and put in their places when all have passed.
+//!
+//! Invariant: such a file gets its name only with the digest that the manifest has of it. The rests stay in the target until every
+//! file that needs one is in its place, and durable.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::sync::Mutex;
+
+use super::finish::stop;
+use super::ledger::State;
+use super::place::{PlaceError, TargetFolder};
+use super::target::{BegunFile, PresentFile};
+use super::{RestoreError, Run};
+use crate::archive::assembly::{Assembly, CopyError, Unfinished, Watch};
+use crate::formats::VisitorError;
+use crate::model::manifest::{Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_path};
+use crate::model::{Digest, Entry, Kind, RelPath};
+use crate::monitor::ProblemKind;
+use crate::wording::{and_more, one_line};
+
+/// Packages that a message names.
+const NAMED: usize = 3;
+
+/// The files that are made of pieces, while they are put together.
+pub(super) struct Pieced<'r> {
+    pieces: &'r Pieces,
+    packages: &'r [Package],
+    assembly: Assembly<'r>,
+    /// By their indices: the files that are being put together.
+    files: Vec<Option<(Entry, Box<dyn BegunFile + 'r>)>>,
+    /// Those that were taken as a whole from what was offered.
+    accepted: Mutex<BTreeSet<usize>>,
+}
+
+/// Gives the rest with a number, from its start.
+pub(super) type Rests<'f> = &'f dyn Fn(u32) -> Result<Option<File>, PlaceError>;
+
+/// A rest that extracting has kept, from its start.
+pub(super) fn kept_rest(kept: Option<&File>) -> Result<Option<File>, PlaceError> {
+    use std::io::Seek as _;
+    let Some(kept) = kept else { return Ok(None) };
+    let mut rest = kept.try_clone()?;
+    rest.rewind()?;
+    Ok(Some(rest))
+}
+
+/// Begins all files that are made of pieces and not in their places; none if the manifest has none.
+pub(super) fn begin<'r>(
+    run: &Run<'r>,
+    manifest: &'r Manifest,
+    rests: Rests<'_>,
+) -> Result<Option<Pieced<'r>>, RestoreError> {
+    let Some(pieces) = manifest.pieces() else { return Ok(None) };
+    let (mut files, mut numbers) = (Vec::new(), Vec::new());
+    for (file, entry) in pieces.files().zip(manifest.pieced_entries()?) {
+        run.monitor.check_interrupted()?;
+        numbers.push(file.rest);
+        let begun = begin_file(run, &entry).or_else(|error| {
+            not_put(run, &entry.path, error)?;
+            Ok::<_, RestoreError>(None)
+        })?;
+        files.push(begun.map(|begun| (entry, begun)));
+    }
+    let wanted = files.iter().map(|file| {
+        let wanted =
+            file.as_ref().map(|(entry, begun)| Ok((entry.clone(), begun.file().try_clone()?)));
+        wanted.transpose()
+    });
+    let assembly = wanted
+        .collect::<io::Result<Vec<_>>>()
+        .and_then(|wanted| Assembly::new(pieces, wanted))
+        .map_err(|error| RestoreError::Target { target: run.target.path().to_path_buf(), error })?;
+    for (index, number) in numbers.into_iter().enumerate() {
+        if files[index].is_none() {
+            continue;
+        }
+        let put = rests(number).and_then(|rest| match rest {
+            Some(mut rest) => assembly.put_rest(index, &mut rest).map_err(PlaceError::from),
+            None => {
+                let why = "its rest is not there: unpack the archive again".to_owned();
+                assembly.fail(index, why);
+                Ok(())
+            }
+        });
+        if let Err(error) = put {
+            assembly.fail(index, one_line(&run.unless_fatal(error)?));
+        }
+    }
+    let (packages, accepted) = (&manifest.packages[..], Mutex::default());
+    Ok(Some(Pieced { pieces, packages, assembly, files, accepted }))
+}
+
+/// Begins a file, unless it is in its place, or what is there stays.
+fn begin_file<'r>(
+    run: &Run<'r>,
+    entry: &Entry,
+) -> Result<Option<Box<dyn BegunFile + 'r>>, PlaceError> {
+    let (stored, extents) = (run.stored(&entry.path), entry.extents.as_deref());
+    let (Kind::File { size }, Some(sha256)) = (&entry.kind, entry.sha256) else { return Ok(None) };
+    let Some(row) = run.table.position(&entry.path) else { return Ok(None) };
+    let contents = (sha256, extents);
+    if run.target.stays(&stored, &entry.metadata)? {
+        match run.target.is_right(&stored, (&entry.kind, &entry.metadata), Some(contents))? {
+            true => {
+                run.ledger.archived(row, Some(sha256));
+                run.ledger.kept();
+            }
+            false => run.ledger.left(entry.path.clone()),
+        }
+        return Ok(None);
+    }
+    if run.may_keep
+        && let Some(file) = run.target.file(&stored)?
+        && is_whole(&*file, *size, entry)
+    {
+        file.adjust(&stored, &entry.metadata, contents)?;
+        run.ledger.archived(row, Some(sha256));
+        run.ledger.kept();
+        return Ok(None);
+    }
+    run.target.begin(&stored).map(Some)
+}
+
+fn is_whole(file: &dyn PresentFile, size: u64, entry: &Entry) -> bool {
+    let has_size = file.size().is_ok_and(|found| found == size);
+    has_size && file.digest(entry.extents.as_deref()).is_ok_and(|found| Some(found) == entry.sha256)
+}
+
+fn not_put(run: &Run<'_>, path: &RelPath, error: PlaceError) -> Result<(), RestoreError> {
+    let reason = one_line(&run.unless_fatal(error)?);
+    missing(run, path, ProblemKind::Incomplete, &reason);
+    Ok(())
+}
+
+fn missing(run: &Run<'_>, path: &RelPath, kind: ProblemKind, reason: &str) {
+    run.monitor.problem(kind, path, reason);
+    run.ledger.missing(path.clone(), reason);
+}
+
+impl<'r> Pieced<'r> {
+    /// Is the file at `path` made of pieces?
+    pub(super) fn has(&self, path: &RelPath) -> bool {
+        self.pieces.position(path).is_some()
+    }
+
+    /// Is something wanted of the package with this index?
+    pub(super) fn needs(&self, package: usize) -> bool {
+        self.assembly.needs(package)
+    }
+
+    /// The package with this index has passed. Are there files that lack something of it, and that nobody has offered as a whole?
+    pub(super) fn lacks(&self, run: &Run<'_>, package: usize) -> Result<bool, RestoreError> {
+        for index in self.assembly.lacking(package) {
+            let mut accepted = self.accepted.lock().expect("no holder of this lock panics");
+            let Some((entry, _)) = &self.files[index] else { continue };
+            if !accepted.contains(&index) {
+                if !accept(run, entry)? {
+                    return Ok(true);
+                }
+                accepted.insert(index);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The contents of a member, watched while somebody reads them; `None` if nothing is wanted of it.
+    pub(super) fn watch<'t>(
+        &'t self,
+        package: usize,
+        member: &RelPath,
+        content: &'t mut dyn Read,
+    ) -> Option<Watch<'t, 'r>> {
+        self.assembly.watch(package, member, content)
+    }
+
+    /// Reads what is wanted of a member and nobody has read.
+    pub(super) fn end_watch(
+        &self,
+        run: &Run<'_>,
+        watch: Watch<'_, '_>,
+    ) -> Result<(), VisitorError> {
+        match watch.finish() {
+            Ok(()) => Ok(()),
+            Err(CopyError::Read(error)) => Err(error.into()),
+            // The files that it is for say so themselves, unless nothing can be written any more.
+            Err(CopyError::Write(error)) => Ok(run.unless_fatal(error.into()).map(drop)?),
+        }
+    }
+
+    /// Puts every file in its place that is whole, and names the others.
+    pub(super) fn finish(self, run: &Run<'_>) -> Result<(), RestoreError> {
+        let accepted = self.accepted.into_inner().expect("no holder of this lock panics");
+        for (index, file) in self.files.into_iter().enumerate() {
+            run.monitor.check_interrupted()?;
+            let Some((entry, begun)) = file.filter(|_| !accepted.contains(&index)) else {
+                continue;
+            };
+            let Some(expected) = entry.sha256 else { continue };
+            let (path, found) = (&entry.path, self.assembly.finish(index));
+            let (kind, reason) = match found {
+                Ok(found) if found == expected => {
+                    if let Err(error) = put(run, &entry, begun, expected) {
+                        not_put(run, path, error)?;
+                    }
+                    continue;
+                }
+                Ok(found) => {
+                    let why = format!("its pieces give sha256 {found}, expected {expected}");
+                    (ProblemKind::Verification, why)
+                }
+                Err(Unfinished::Failed(why)) => (ProblemKind::Incomplete, why),
+                Err(Unfinished::Packages(lacking)) => {
+                    (ProblemKind::Incomplete, lacking_pieces(self.packages, &lacking))
+                }
+            };
+            drop(begun);
+            if !accept(run, &entry)? {
+                missing(run, path, kind, &reason);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a file is missing of which these packages have not given their pieces.
+fn lacking_pieces(packages: &[Package], lacking: &[usize]) -> String {
+    let names: Vec<String> =
+        lacking.iter().take(NAMED).map(|&index| packages[index].shown_name()).collect();
+    let more = and_more(lacking.len() - names.len());
+    format!("it is made of pieces, and not all came from {}{more}", names.join(", "))
+}
+
+fn put(
+    run: &Run<'_>,
+    entry: &Entry,
+    begun: Box<dyn BegunFile + '_>,
+    sha256: Digest,
+) -> Result<(), PlaceError> {
+    let (Kind::File { size }, Some(row)) = (&entry.kind, run.table.position(&entry.path)) else {
+        return Ok(());
+    };
+    let staged = begun.complete(sha256, *size, entry.extents.as_deref());
+    staged.put(&run.stored(&entry.path), &entry.metadata)?;
+    run.ledger.archived(row, Some(sha256));
+    Ok(())
+}
+
+/// Takes the whole file from what was offered, if it is there.
+fn accept(run: &Run<'_>, entry: &Entry) -> Result<bool, RestoreError> {
+    let (Some(accepting), Kind::File { size }, Some(sha256), None) =
+        (run.accepting, &entry.kind, entry.sha256, &entry.extents)
+    else {
+        return Ok(false);
+    };
+    let Some(mut file) = accepting.files.file(sha256, *size, run.monitor)? else {
+        return Ok(false);
+    };
+    let stored = run.stored(&entry.path);
+    let staged = run.target.stage(&stored, *size, &mut file).and_then(|staged| {
+        let is_right = staged.sha256() == sha256;
+        if is_right {
+            staged.put(&stored, &entry.metadata)?;
+        }
+        Ok(is_right)
+    });
+    match staged {
+        Ok(is_right) => {
+            if let (true, Some(row)) = (is_right, run.table.position(&entry.path)) {
+                run.ledger.archived(row, Some(sha256));
+            }
+            Ok(is_right)
+        }
+        Err(error) => run.unless_fatal(error).map(|_| false),
+    }
+}
+
+/// The rest with this number in a folder into which an archive was unpacked.
+pub(super) fn rest_in(folder: &TargetFolder, number: u32) -> Result<Option<File>, PlaceError> {
+    folder.open_file(&rest_path(number))
+}
+
+/// Removes the rests from a folder, if every file that needs one is in its place.
+pub(super) fn remove_rests(
+    target: &TargetFolder,
+    manifest: &Manifest,
+    state: &State<'_>,
+) -> Result<(), RestoreError> {
+    let row = |file: PiecedFile| manifest.archived.position(&file.path);
+    let mut rows = manifest.pieces().into_iter().flat_map(Pieces::files).map(row);
+    if !rows.all(|row| row.is_some_and(|row| state.is_in_place(row))) {
+        return Ok(());
+    }
+    let rests = RelPath::new(RESTS_NAME).expect("it is one component");
+    let is_there = target.find(&rests).map_err(|error| stop(target, error))?.is_some();
+    if !manifest.has_pieces() || !is_there {
+        return Ok(());
+    }
+    target.sync().map_err(|error| stop(target, error))?;
+    target.remove_all(&rests).map_err(|error| stop(target, error))
+}
+
+impl From<CopyError> for PlaceError {
+    fn from(error: CopyError) -> Self {
+        match error {
+            CopyError::Read(error) => Self::Read(error),
+            CopyError::Write(error) => Self::Io(error),
+        }
+    }
+}
