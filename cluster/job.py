@@ -36,7 +36,7 @@ def facts(spark, options):
     read = lines.pipe(command, checkCode=True).map(lambda line: (line,))
     parsed = spark.createDataFrame(read, "line string").select(F.from_json("line", FACT, JSON_OPTIONS).alias("fact"))
     flat = parsed.select("fact.*").withColumn("member_list", F.unbase64("member_list"))
-    flat.write.mode(options.mode).option("compression", "zstd").parquet(options.facts)
+    flat.write.mode(options.mode).parquet(options.facts)
     counted = spark.read.parquet(options.facts).agg(F.count("sha256"), F.count("error")).first()
     print(f"facts: {counted[0]} packages, {counted[1]} failed")
 
@@ -160,6 +160,8 @@ def main():
     two.add_argument("--digits", type=int, choices=[1, 2, 3], default=3, help="hexadecimal digits that name a shard of keys")
     options = parser.parse_args()
     spark = SparkSession.builder.appName(f"hashget {options.command}").getOrCreate()
+    # Smaller than Snappy, whose library Java does not find on every system.
+    spark.conf.set("spark.sql.parquet.compression.codec", "zstd")
     spark.sparkContext.setLogLevel("WARN")
     {"facts": facts, "sort": sort}[options.command](spark, options)
     spark.stop()

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::output::{journal, safe, without_secrets};
+use crate::version::program_and_system;
 
 /// The exit code: that of Rust's own programs that panic.
 pub(crate) const EXIT_CODE: u8 = 101;
@@ -101,15 +102,8 @@ fn write_report() -> io::Result<PathBuf> {
     let mut file = tempfile::Builder::new().prefix("hashget-failed-").suffix(".txt").tempfile()?;
     let words: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    writeln!(file, "hashget {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(file, "{}", program_and_system())?;
     writeln!(file, "{}", shown(&words.join(" ")))?;
-    let system = rustix::system::uname();
-    writeln!(
-        file,
-        "{} {}",
-        system.release().to_string_lossy(),
-        system.machine().to_string_lossy()
-    )?;
     for panic in &*panics() {
         writeln!(file)?;
         panic.lines().try_for_each(|line| writeln!(file, "{}", shown(line)))?;

@@ -40,6 +40,7 @@ mod stores;
 mod supplements;
 mod timers;
 mod values;
+mod version;
 
 use std::process::ExitCode;
 

@@ -46,6 +46,8 @@ fn a_set_up_that_is_well() {
         "{}",
         ended.stdout
     );
+    assert!(ended.stdout.contains(&format!("program: hashget {} ", env!("CARGO_PKG_VERSION"))));
+    assert!(ended.stdout.contains(std::env::consts::ARCH), "{}", ended.stdout);
     let mut files = files_below(&machine.path("out"));
     files.retain(|name| !name.starts_with("h_web_"));
     assert_eq!(files, [""; 0]);

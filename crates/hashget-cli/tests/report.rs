@@ -105,6 +105,58 @@ fn records_and_standard_output() {
 }
 
 #[test]
+fn it_says_what_a_restore_takes() {
+    let machine = machine();
+    machine.hashget(&["report", "a.tar.zst", "-o", "a.html"]).expect(0);
+    let page = page(&machine, "a.html");
+    let written = fs_err::metadata(machine.path("a.tar.zst")).unwrap().modified().unwrap();
+    let day = jiff::Timestamp::try_from(written).unwrap().strftime("%Y-%m-%d").to_string();
+    for part in [
+        &*format!("<h1>a.tar.zst, {day}</h1>"),
+        "in 1 package from 1 host",
+        "The restored files take",
+        "<td>100 Mbit/s</td><td class=\"number\">1 s</td>",
+        "<td class=\"name\">by URL alone</td><td class=\"number\">1</td>",
+    ] {
+        assert!(page.contains(part), "no {part:?} in the page");
+    }
+    assert!(!page.contains("<h2>Since"), "it is compared with nothing");
+}
+
+#[test]
+fn an_archive_of_a_job_is_compared_with_the_one_before_it() {
+    let machine = machine();
+    let name = |night| format!("web1_system_2026-11-{night}T023000Z.tar.zst");
+    machine.hashget(&["pack", "tree", "-f", &name(26)]).expect(0);
+    fs_err::remove_file(machine.path("tree/own/LICENSE")).unwrap();
+    machine.write("tree/own/letter", "y".repeat(2048));
+    machine.hashget(&["pack", "tree", "-f", &name(27)]).expect(0);
+    machine.hashget(&["report", &name(27), "-o", "a.html"]).expect(0);
+    let second = page(&machine, "a.html");
+    for part in [
+        "<h1>web1: system, 2026-11-27 02:30 UTC</h1>",
+        "<h2>Since web1: system, 2026-11-26 02:30 UTC</h2>",
+        "1 entry added, 1 removed, 1 changed; files grew by 2 KiB and shrank by 4 B.",
+        "<td class=\"name\">own/letter</td><td>added</td><td class=\"number\">2 KiB</td>",
+    ] {
+        assert!(second.contains(part), "no {part:?} in the page: {second}");
+    }
+    machine.hashget(&["report", &name(26), "-o", "a.html"]).expect(0);
+    assert!(!page(&machine, "a.html").contains("<h2>Since"), "nothing was before it");
+    // Any other one, if it is named; also of a folder.
+    machine.hashget(&["report", "tree", "-o", "a.html", "--since", &name(26)]).expect(0);
+    assert!(page(&machine, "a.html").contains("1 entry added, 1 removed, 1 changed"));
+
+    // One that cannot be read keeps no page from being written, unless it was asked for.
+    fs_err::write(machine.path(&name(26)), "no archive").unwrap();
+    let ended = machine.hashget(&["report", &name(27), "-o", "a.html"]).expect(0);
+    ended.says(&["not compared with this one"]);
+    assert!(!page(&machine, "a.html").contains("<h2>Since"));
+    machine.hashget(&["report", &name(27), "-o", "b.html", "--since", &name(26)]).expect(1);
+    assert!(!machine.path("b.html").exists());
+}
+
+#[test]
 fn of_a_folder_it_says_what_a_backup_would_be() {
     let machine = machine();
     machine.hashget(&["report", "a.tar.zst", "-o", "a.html"]).expect(0);

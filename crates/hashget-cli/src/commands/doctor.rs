@@ -86,7 +86,7 @@ impl Doctor {
             }
             Ok(monitor.check_interrupted()?)
         };
-        report(vec![setup::hashdb(environment), setup::state(environment)])?;
+        report(vec![setup::program(), setup::hashdb(environment), setup::state(environment)])?;
         report(vec![clock::clock(environment)])?;
         for job in &jobs {
             report(setup::job(job, environment))?;

@@ -9,11 +9,13 @@ use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
 use hashget::model::manifest::{AnyManifest, Manifest};
+use hashget::monitor::{Interrupted, Monitor, ProblemKind};
 use hashget_backup::audits::Audits;
-use hashget_backup::series::ArchiveName;
 use serde_json::json;
 
 use self::restorable::{Restorable, restorable};
+use self::since::{Since, since};
+use self::subject::{archive_of_job, earlier_archive};
 use super::audit;
 use crate::archive;
 use crate::environment::{Environment, no_sources};
@@ -26,6 +28,9 @@ use crate::selection::Selection;
 
 mod page;
 mod restorable;
+mod restoring;
+mod since;
+mod subject;
 
 /// Write an HTML page: what is left out, what fills the archive, what it depends on
 #[derive(Debug, Args)]
@@ -35,6 +40,10 @@ pub(crate) struct Report {
     /// the page shows what a backup would contain
     #[arg(value_name = "FILE|DIR|-")]
     archive: PathBuf,
+
+    /// Say what has changed since this archive. Of an archive of a job, the one before it in the same folder is taken by itself
+    #[arg(long, value_name = "ARCHIVE")]
+    since: Option<PathBuf>,
 
     #[command(flatten)]
     selection: Selection,
@@ -74,7 +83,8 @@ impl Report {
         let hashdb = environment.hashdb()?;
         let survey = survey(manifest, &*hashdb)?;
         let restorable = self.restorable(&any, environment)?;
-        let page = self.page(&survey, manifest, &requirements, restorable, is_live)?;
+        let since = self.since(environment)?;
+        let page = self.page(&survey, manifest, &requirements, (restorable, since), is_live)?;
         match output {
             Some(file) => file.finish(page.as_bytes())?,
             None => std::io::stdout().lock().write_all(page.as_bytes())?,
@@ -133,12 +143,29 @@ impl Report {
         environment: &Environment<'_>,
     ) -> anyhow::Result<Restorable> {
         let (relied, outcome) = audit::known_of_manifest(&self.archive, manifest, environment)?;
-        let file = self.archive.file_name().and_then(|name| name.to_str());
-        let archive = file.and_then(ArchiveName::parse);
-        let audits = archive.and_then(|archive| {
+        let audits = archive_of_job(&self.archive).and_then(|archive| {
             Some(Audits::read(&environment.backup_state().ok()?, archive.series().job()))
         });
         Ok(restorable(&relied, &outcome, audits.and_then(|audits| audit::trend(&audits))))
+    }
+
+    /// What has changed since the archive that is named, or that this one follows. One that nobody named and that cannot be read
+    /// does not keep the page from being written.
+    fn since(&self, environment: &Environment<'_>) -> anyhow::Result<Option<Since>> {
+        if let Some(earlier) = &self.since {
+            return since(earlier, &self.archive, environment).map(Some);
+        }
+        let Some(earlier) = earlier_archive(&self.archive) else { return Ok(None) };
+        let compared = since(&earlier, &self.archive, environment);
+        match compared {
+            Err(error) if error.downcast_ref::<Interrupted>().is_none() => {
+                let message = format!("not compared with this one: {error:#}");
+                let monitor: &dyn Monitor = environment.console;
+                monitor.problem(ProblemKind::Note, earlier.display(), message);
+                Ok(None)
+            }
+            compared => compared.map(Some),
+        }
     }
 
     fn page(
@@ -146,7 +173,7 @@ impl Report {
         survey: &Survey,
         manifest: &Manifest,
         requirements: &Requirements,
-        restorable: Restorable,
+        (restorable, since): (Restorable, Option<Since>),
         is_live: bool,
     ) -> anyhow::Result<String> {
         let hosts: Vec<(String, u64)> =
@@ -154,17 +181,15 @@ impl Report {
         let is_file = fs_err::metadata(&self.archive).is_ok_and(|found| found.is_file());
         let archive_bytes =
             is_file.then(|| fs_err::metadata(&self.archive).map_or(0, |found| found.len()));
-        let name = match self.archive.to_str() {
-            Some("-") => "An archive".to_owned(),
-            _ => self.archive.display().to_string(),
-        };
-        let now = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+        let subject = subject::subject(&self.archive, is_live);
+        let now = subject::today();
         let facts = page::Facts {
-            name: &name,
+            subject: &subject,
             archive_bytes,
             hosts: &hosts,
             packages: &manifest.packages,
             restorable,
+            since: since.as_ref(),
             now: &now,
             is_live,
         };

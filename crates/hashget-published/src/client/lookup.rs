@@ -3,10 +3,11 @@
 //! Invariant: names are looked up in names alone. Of what is asked by digest, one block of a filter is read, and nothing more
 //! unless it says "perhaps".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use hashget::hashdb::{Key, PackageId};
+use hashget::model::Digest;
 
 use super::rows::id;
 use super::{PublishedHashDb, fetch};
@@ -108,9 +109,10 @@ impl PublishedHashDb<'_> {
                 continue;
             }
             ids.retain(|id| records.get(id).is_some_and(|record| has(record, key)));
-            let of = |id: &PackageId| records[id].sha256;
-            let latest: Vec<PackageId> = ids.clone();
-            ids.retain(|id| !latest.iter().any(|other| other > id && of(other) == of(id)));
+            // The ids ascend: of one package, the last one stays.
+            let latest: HashMap<Digest, PackageId> =
+                ids.iter().map(|id| (records[id].sha256, *id)).collect();
+            ids.retain(|id| latest[&records[id].sha256] == *id);
             if let Key::Url(url) = key {
                 ids.sort_unstable_by_key(|id| (records[id].urls[0] != **url, *id));
             }

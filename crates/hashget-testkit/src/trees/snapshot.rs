@@ -10,7 +10,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom};
 use sha2::{Digest as _, Sha256};
 
 /// One path of a tree.
@@ -65,14 +65,16 @@ pub fn snapshot(root: &Path) -> Snapshot {
 type Inodes = BTreeMap<(u64, u64), Vec<u8>>;
 
 fn walk(folder: &OwnedFd, path: &[u8], snapshot: &mut Snapshot, inodes: &mut Inodes) {
-    let Ok(listing) = Dir::read_from(folder) else {
-        snapshot.get_mut(path).expect("it was looked at").closed = true;
-        return;
-    };
-    let mut names: Vec<CString> = listing
-        .map(|entry| entry.expect("and is not damaged").file_name().to_owned())
-        .filter(|name| ![c".", c".."].contains(&&**name))
-        .collect();
+    // Opening it anew, as others do for a listing, takes more rights.
+    rustix::fs::seek(folder, SeekFrom::Start(0)).expect("a folder that is open");
+    let (mut names, mut buffer) = (Vec::new(), Vec::with_capacity(32 << 10));
+    let mut listing = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = listing.next() {
+        let name = entry.expect("it is not damaged").file_name().to_owned();
+        if ![c".", c".."].contains(&&*name) {
+            names.push(name);
+        }
+    }
     names.sort_unstable();
     let mut folders = Vec::new();
     for name in names {

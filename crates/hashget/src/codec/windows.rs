@@ -7,10 +7,10 @@ use std::cell::Cell;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Bytes that all windows have together, unless there are many processors.
-const LEAST_BYTES: u64 = 96 << 20;
-/// Bytes for each processor: twice the window of xz's default level.
-const BYTES_PER_PROCESSOR: u64 = 16 << 20;
+/// The window of xz's highest level.
+const HIGHEST_LEVEL: u64 = 64 << 20;
+/// The window of xz's default level.
+const DEFAULT_LEVEL: u64 = 8 << 20;
 /// How long one waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,7 +30,7 @@ impl Window {
     /// Waits until there is room for a window of so many bytes beside those of other threads.
     pub(super) fn wait_for(bytes: u64) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from) as u64;
-        Self::within(bytes, LEAST_BYTES.max(BYTES_PER_PROCESSOR * processors))
+        Self::within(bytes, all_bytes(processors))
     }
 
     fn within(bytes: u64, all: u64) -> Self {
@@ -59,6 +59,13 @@ impl Drop for Window {
     }
 }
 
+/// Bytes that all windows have together: enough for a window of the highest level, while every other processor has one of the
+/// default level; with many processors, two of these for each.
+fn all_bytes(processors: u64) -> u64 {
+    let others = processors.saturating_sub(1);
+    (HIGHEST_LEVEL + DEFAULT_LEVEL * others).max(2 * DEFAULT_LEVEL * processors)
+}
+
 fn lock() -> MutexGuard<'static, u64> {
     USED.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -68,6 +75,13 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+
+    #[test]
+    fn no_processor_is_idle_for_want_of_windows_of_the_default_level() {
+        for (processors, mebibytes) in [(1, 64), (2, 72), (4, 88), (8, 128), (64, 1024)] {
+            assert_eq!(all_bytes(processors), mebibytes << 20, "{processors} processors");
+        }
+    }
 
     #[test]
     fn what_does_not_fit_waits_for_other_threads_and_not_for_its_own() {

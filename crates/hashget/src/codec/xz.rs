@@ -14,6 +14,12 @@ use super::{BytesAfterEnd, Codec, LimitExceeded, damaged, truncated};
 /// Memory that liblzma needs besides the dictionary.
 pub(super) const OVERHEAD: u64 = 2 << 20;
 
+/// How many times the dictionary a thread needs that decodes a block beside others: what comes out is kept, and xz makes blocks of
+/// three times the dictionary.
+const OF_A_BLOCK: u64 = 4;
+/// Bytes for each of several threads of one reader: enough for blocks of xz's default level.
+const OF_A_THREAD: u64 = 48 << 20;
+
 /// Number of xz readers in this process. It influences speed only: multi-threaded decoding of one package
 /// costs copies and fresh memory, which is a loss while other packages keep the cores busy.
 static READERS: AtomicUsize = AtomicUsize::new(0);
@@ -48,9 +54,9 @@ impl<'a> XzReader<'a> {
         if self.threads == 1 {
             return Ok(Stream::new_stream_decoder(memory, 0)?);
         }
-        // Blocks too large to be kept in memory are decoded one by one instead.
+        let for_threads = most_for(self.threads, self.window_bytes).saturating_add(OVERHEAD);
         let builder = &mut MtStreamBuilder::new();
-        builder.threads(self.threads).memlimit_threading(memory).memlimit_stop(memory);
+        builder.threads(self.threads).memlimit_threading(for_threads).memlimit_stop(memory);
         Ok(builder.decoder()?)
     }
 
@@ -107,7 +113,8 @@ impl Read for XzReader<'_> {
             let input = self.input.fill_buf()?;
             if self.window.is_none() {
                 let bytes = dictionary_bytes(input).unwrap_or(0).min(self.window_bytes);
-                self.window = Some(Window::wait_for(bytes * u64::from(self.threads)));
+                let bytes = memory(bytes, self.threads, self.window_bytes);
+                self.window = Some(Window::wait_for(bytes));
             }
             let (read_before, written_before) = (stream.total_in(), stream.total_out());
             let action = if at_end { Action::Finish } else { Action::Run };
@@ -127,6 +134,20 @@ impl Read for XzReader<'_> {
                 return Err(truncated(Codec::Xz));
             }
         }
+    }
+}
+
+/// Bytes that all threads of a reader may take. Blocks that need more are decoded one by one instead.
+fn most_for(threads: u32, window_bytes: u64) -> u64 {
+    (OF_A_THREAD * u64::from(threads)).min(window_bytes)
+}
+
+/// Bytes that a reader of so many threads takes, with a dictionary of so many bytes.
+fn memory(dictionary: u64, threads: u32, window_bytes: u64) -> u64 {
+    let (block, most) = (dictionary.saturating_mul(OF_A_BLOCK), most_for(threads, window_bytes));
+    match threads {
+        2.. if block <= most => block.saturating_mul(threads.into()).min(most),
+        _ => dictionary,
     }
 }
 
@@ -172,6 +193,15 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
+
+    #[test]
+    fn large_blocks_are_decoded_one_by_one_and_take_no_more_than_their_dictionary() {
+        let in_mebibytes =
+            |dictionary: u64, threads| memory(dictionary << 20, threads, 256 << 20) >> 20;
+        assert_eq!([1, 2, 8].map(|threads| in_mebibytes(8, threads)), [8, 64, 256]);
+        assert_eq!([1, 2, 8].map(|threads| in_mebibytes(16, threads)), [16, 96, 256]);
+        assert_eq!([1, 2, 4].map(|threads| in_mebibytes(64, threads)), [64, 64, 64]);
+    }
 
     #[test]
     fn the_dictionary_is_known_from_the_first_block() {

@@ -4,7 +4,10 @@
 //! Invariant: a blob that was damaged on disk never decodes to a different list; zstd's checksum covers every
 //! byte of the list. The canonical bytes of a list never change.
 
-use std::io::{self, Read, Write};
+use std::cell::Cell;
+use std::io::{self, BufReader, Read, Write};
+
+use zstd::zstd_safe::{DCtx, ResetDirective};
 
 use crate::model::{Digest, HashingReader, HashingWriter, Member};
 
@@ -58,7 +61,7 @@ pub fn encode(members: &[Member]) -> Result<Vec<u8>, String> {
 /// # Errors
 /// What is wrong with the blob; discard all members that were passed.
 pub fn decode(blob: impl Read, visit: &mut dyn FnMut(Member)) -> Result<(), String> {
-    visit_all(unpacked(blob)?, u64::MAX, visit).map(drop)
+    unpacked(blob, |plain| visit_all(plain, u64::MAX, visit).map(drop))
 }
 
 /// The same for a list of somebody else, of at most `most` members: and its digest.
@@ -70,19 +73,37 @@ pub fn decode_and_hash(
     most: u64,
     visit: &mut dyn FnMut(Member),
 ) -> Result<Digest, String> {
-    let hashing = HashingReader::new(unpacked(blob)?.take(MOST_BYTES));
-    Ok(visit_all(hashing, most, visit)?.finish().0)
+    unpacked(blob, |plain| {
+        let hashing = HashingReader::new(plain.take(MOST_BYTES));
+        Ok(visit_all(hashing, most, visit)?.finish().0)
+    })
 }
 
-/// The canonical bytes in a blob.
-fn unpacked(mut blob: impl Read) -> Result<impl Read, String> {
+thread_local! {
+    /// What zstd decodes with: making it takes longer than decoding a short list.
+    static DECODING: Cell<Option<DCtx<'static>>> = const { Cell::new(None) };
+}
+
+/// Passes the canonical bytes in a blob to `read`.
+fn unpacked<B: Read, T>(
+    mut blob: B,
+    read: impl FnOnce(&mut dyn Read) -> Result<T, String>,
+) -> Result<T, String> {
     let mut format = Vec::new();
     blob.by_ref().take(1).read_to_end(&mut format).map_err(text)?;
     match *format {
-        [FORMAT] => zstd::stream::read::Decoder::new(blob).map_err(text),
-        [other, ..] => Err(format!("a member list has the unknown format {other}")),
-        [] => Err("a member list is empty".to_owned()),
+        [FORMAT] => {}
+        [other, ..] => return Err(format!("a member list has the unknown format {other}")),
+        [] => return Err("a member list is empty".to_owned()),
     }
+    // Whoever decodes a list while another one is decoded makes one more.
+    let mut decoding = DECODING.take().unwrap_or_default();
+    // The last list may not have been read to its end.
+    decoding.reset(ResetDirective::SessionOnly).map_err(zstd::zstd_safe::get_error_name)?;
+    let blob = BufReader::with_capacity(WINDOW, blob);
+    let result = read(&mut zstd::stream::read::Decoder::with_context(blob, &mut decoding));
+    DECODING.set(Some(decoding));
+    result
 }
 
 /// Passes the members in canonical bytes to `visit`; returns the reader, at its end.

@@ -6,6 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::HashDbError;
@@ -159,9 +160,7 @@ pub(super) fn connect(file: &Path) -> Result<Connection, HashDbError> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let failed = |error: rusqlite::Error| failure(&location, &error);
-    let mut connection = Connection::open_with_flags(file, flags).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    let mut connection = opened(file, flags).map_err(failed)?;
     let version = check_identity(&connection, file, known_version())?;
     set_modes(&connection).map_err(failed)?;
     if version < known_version() {
@@ -175,15 +174,23 @@ pub(super) fn connect_for_reading(file: &Path, more: OpenFlags) -> Result<Connec
     let location = escaped(file.as_os_str().as_encoded_bytes());
     let failed = |error: rusqlite::Error| failure(&location, &error);
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
-    let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
-    connection.set_prepared_statement_cache_capacity(32);
+    let connection = opened(file, flags).map_err(failed)?;
     let version = check_identity(&connection, file, known_version())?;
     if version < known_version() {
         let problem = format!("it has the older schema version {version}, and is read-only");
         return Err(HashDbError::Failed { location, problem });
     }
     set_memory(&connection).map_err(failed)?;
+    Ok(connection)
+}
+
+/// A connection to the file, with what all of them have.
+fn opened(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    // The plan of a statement does not depend on its values: otherwise SQLite makes it anew for each value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -42,13 +42,17 @@ impl Digest {
         io::copy(&mut hashing, &mut io::sink())?;
         Ok(hashing.finish().0)
     }
+
+    /// Its hex digits, which `digits` has room for.
+    fn digits<'d>(&self, digits: &'d mut [u8; 64]) -> Result<&'d str, fmt::Error> {
+        hex::encode_to_slice(self.0, digits).map_err(|_| fmt::Error)?;
+        std::str::from_utf8(digits).map_err(|_| fmt::Error)
+    }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&digits).map_err(|_| fmt::Error)?)
+        f.write_str(self.digits(&mut [0; 64])?)
     }
 }
 
@@ -73,7 +77,8 @@ impl FromStr for Digest {
 impl Serialize for Digest {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            let mut digits = [0; 64];
+            serializer.serialize_str(self.digits(&mut digits).map_err(serde::ser::Error::custom)?)
         } else {
             self.0.serialize(serializer)
         }

@@ -16,6 +16,7 @@ use crate::fetch::{MirrorRule, public_url};
 use crate::index::{self, Detected, Indexer};
 use crate::model::{Amount, Digest, Entry, Kind, Origin, PackageRecord, RelPath};
 use crate::monitor::Monitor;
+use crate::parallel;
 use crate::tree::Scan;
 
 /// The contribution of a detector to an archive.
@@ -47,8 +48,9 @@ impl Packer<'_> {
         let paths = scan.entries.iter().map(|entry| &entry.path);
         // Entries that could not be parsed have been reported to the monitor.
         let (root, detectors, machine) = (scan.root.path(), &options.detectors, &options.machine);
-        let Detected { candidates, efforts, .. } =
-            index::detect(root, paths, detectors, machine, self.jobs, monitor);
+        let detect = || index::detect(root, paths, detectors, machine, self.jobs, monitor);
+        let (known, detected) = parallel::beside(look_up, detect);
+        let (mut known, Detected { candidates, efforts, .. }) = (known?, detected);
         summary.detected = candidates.len();
         let of_effort = |effort: index::Effort| DetectorUse {
             name: effort.detector,
@@ -58,7 +60,6 @@ impl Packer<'_> {
         };
         summary.detectors = efforts.into_iter().map(of_effort).collect();
         let finders = Finders::new(&candidates, self.mirrors);
-        let mut known = look_up()?;
         let unknown = known::unknown(&known, requirements, contents);
         let candidates = of_use(&unknown, candidates, &scan.entries);
         let indexer = Indexer {

@@ -159,15 +159,23 @@ impl<'a> ArchiveEncoder<'a> {
         }
     }
 
-    /// Writes what comes after the tar; the archive is complete then. `names` gives the content of the frame of names, if
-    /// there is to be one, for an archive that has so many bytes.
-    pub(super) fn finish(
-        self,
+    /// Writes what comes first after the tar: `names` gives the content of the frame of names, if there is to be one, for an
+    /// archive that has so many bytes.
+    pub(super) fn add_names(
+        &mut self,
         names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>,
     ) -> io::Result<()> {
         match self {
+            Self::Stream(_) => Ok(()),
+            Self::Frames(encoder) => encoder.add_names(names),
+        }
+    }
+
+    /// Writes what else comes after the tar; the archive is complete then.
+    pub(super) fn finish(self) -> io::Result<()> {
+        match self {
             Self::Stream(encoder) => encoder.finish(),
-            Self::Frames(encoder) => encoder.finish(names),
+            Self::Frames(encoder) => encoder.finish(),
         }
     }
 }
@@ -211,11 +219,19 @@ impl<W: FrameOutput> FrameEncoder<W> {
         Ok(())
     }
 
-    fn finish(mut self, names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>) -> io::Result<()> {
+    fn add_names(
+        &mut self,
+        names: impl FnOnce(u64) -> io::Result<Option<Vec<u8>>>,
+    ) -> io::Result<()> {
         self.end_segment()?;
         if let Some(content) = names(self.frames.complete()?)? {
             self.frames.skippable(names::NUMBER, &content)?;
         }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.end_segment()?;
         let (number, content) = self.directory.finish(&self.name, self.frames.checksums())?;
         self.frames.skippable(number, &content)?;
         self.frames.finish()

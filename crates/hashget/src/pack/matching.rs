@@ -4,6 +4,7 @@
 //! the backup does. What is kept longer comes before what is smaller.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::claims::Claims;
 use super::contents::Contents;
@@ -13,15 +14,19 @@ use super::members::Members;
 use super::plan::{ChosenPackage, Kept, PackageUse};
 use super::verdict::Reason;
 use super::{PackError, Packer};
-use crate::hashdb::{Check, PackageId};
+use crate::hashdb::{Check, HashDbError, PackageId};
 use crate::keeping::keeping;
 use crate::model::{Digest, Keeping, PackageRecord, total_bytes};
 use crate::monitor::Monitor;
+use crate::parallel;
 use crate::places::{Doubt, Place, Standing, is_strange};
 
 /// Limit on the members kept in memory between the steps. Those of further packages are read again in each
 /// step.
 const MOST_KEPT: usize = 100_000;
+
+/// Threads that read members: each may have a large package in memory when there are enough.
+const READERS: usize = 4;
 
 /// The packages to rely on.
 pub(super) struct Matched<'a> {
@@ -67,21 +72,44 @@ impl Packer<'_> {
         merge_places(&mut known, &choice.chosen, requirements);
         let mut is_chosen = vec![false; known.len()];
         choice.chosen.iter().for_each(|&index| is_chosen[index] = true);
-        let (mut packages, mut kept) = (Vec::with_capacity(choice.chosen.len()), 0);
         // In the order of the URLs.
-        for (known, _) in known.into_iter().zip(is_chosen).filter(|(_, is_chosen)| *is_chosen) {
+        let chosen = known.into_iter().zip(is_chosen).filter(|(_, is_chosen)| *is_chosen);
+        let chosen: Vec<KnownPackage> = chosen.map(|(known, _)| known).collect();
+        let mut members = self.first_members(&chosen, contents)?.into_iter();
+        let packages = chosen.into_iter().map(|known| {
             let KnownPackage { id, record, checks, contents: held, .. } = known;
             let place = best_place(&record, &checks);
-            let kept_of_it = if kept < MOST_KEPT {
-                let members = Members::read(self.hashdb, id, contents)?;
-                kept += if members.are_kept() { members.len() } else { 0 };
-                Kept::Members(members)
-            } else {
-                Kept::Contents(held)
-            };
-            packages.push(ChosenPackage { record, id, place, kept: kept_of_it });
-        }
-        Ok(Matched { packages, not_worth })
+            let kept = members.next().map_or(Kept::Contents(held), Kept::Members);
+            ChosenPackage { record, id, place, kept }
+        });
+        Ok(Matched { packages: packages.collect(), not_worth })
+    }
+
+    /// The members of the first packages, as many as may be kept in memory.
+    fn first_members<'a>(
+        &'a self,
+        packages: &[KnownPackage],
+        contents: &Contents<'_>,
+    ) -> Result<Vec<Members<'a>>, HashDbError> {
+        let (next, kept) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let work = |_| {
+            let mut read = Vec::new();
+            while kept.load(Ordering::Relaxed) < MOST_KEPT
+                && let at = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(package) = packages.get(at)
+            {
+                let members = Members::read(self.hashdb, package.id, contents)?;
+                let count = if members.are_kept() { members.len() } else { 0 };
+                kept.fetch_add(count, Ordering::Relaxed);
+                read.push((at, members));
+            }
+            Ok(read)
+        };
+        let read = parallel::on_threads(self.jobs.min(READERS), work);
+        let read: Vec<Vec<_>> = read.into_iter().collect::<Result<_, HashDbError>>()?;
+        let mut read: Vec<(usize, Members<'a>)> = read.into_iter().flatten().collect();
+        read.sort_unstable_by_key(|(at, _)| *at);
+        Ok(read.into_iter().map(|(_, members)| members).collect())
     }
 }
 

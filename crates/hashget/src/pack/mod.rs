@@ -376,14 +376,18 @@ impl Packer<'_> {
         let encoder = ArchiveEncoder::new(codec, Box::new(&mut file), level, self.jobs, reusable)
             .map_err(PackError::Write)?;
         let result = read_back::with_reader(encoder, self.limits, |output| {
-            writer.write(output, version_one)?.finish().map_err(PackError::Write)
-        })
-        .and_then(|encoder| {
+            let mut encoder =
+                writer.write(output, version_one)?.finish().map_err(PackError::Write)?;
+            // While the last bytes are still read back.
             let kept = if version_one.is_none() { options.names } else { NamesKept::None };
             let names = |written| names::names(&writer.scan.entries, writer.plan, kept, written);
+            encoder.add_names(names).map_err(PackError::Write)?;
+            Ok(encoder)
+        })
+        .and_then(|encoder| {
             report_damage(options, encoder.damaged(), monitor);
             summary.reused_bytes = encoder.reused_bytes();
-            encoder.finish(names).map_err(PackError::Write)
+            encoder.finish().map_err(PackError::Write)
         });
         summary.changed_files = writer.changed;
         drop(progress);

@@ -11,8 +11,8 @@
 //! time was written; and on file systems that invent their times. So a file is remembered only once its times are settled
 //! (see [`Conditions`]); a cache from the future, or of an earlier start of the system, is discarded; and only files on
 //! local file systems are remembered that write pages back and maintain ctime, which tests check for each of them. They set
-//! ctime at every change of extended attributes, too: a file that had none still has none, so that they need not be
-//! listed, provided that whoever found none would have seen them.
+//! ctime at every change of extended attributes, too: a file, a folder or a link that had none still has none, so that they
+//! need not be listed, provided that whoever found none would have seen them.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -50,9 +50,10 @@ const BARE: u8 = 1;
 /// One file of the cache: 48 bytes.
 pub(super) type Line = (Fingerprint, Digest);
 
-/// What is known about a file that has not changed.
+/// What is known about a file that has not changed, or of a folder, a link or a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Known {
+    /// The digest of a file; zeros for everything else.
     pub(super) sha256: Digest,
     /// Is it certain that it has no extended attributes?
     pub(super) bare: bool,
@@ -99,6 +100,11 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
+impl Known {
+    /// It is no file, and has no extended attributes.
+    pub(super) const BARE: Self = Self { sha256: Digest::from_bytes([0; 32]), bare: true };
+}
+
 impl ScanCache {
     /// Reads what the last scan of this `tree` saved in `folder`; nothing, if the file is damaged, from the
     /// future or of an earlier start of the system.
@@ -130,7 +136,7 @@ impl ScanCache {
         }
     }
 
-    /// What is known about a file that has not changed since it was read; it is remembered for the next scan.
+    /// What is known about what has not changed since it was read; it is remembered for the next scan.
     pub(super) fn get(&self, stamp: &Stamp) -> Option<Known> {
         let wanted = self.fingerprint(stamp);
         let at = self.before.partition_point(|(fingerprint, _)| *fingerprint < wanted);
@@ -143,7 +149,8 @@ impl ScanCache {
         })
     }
 
-    /// The line for a file that did not change while it was read; `None` if it must not be remembered.
+    /// The line for a file that did not change while it was read, or for something else that was found to have no extended
+    /// attributes; `None` if it must not be remembered.
     pub(super) fn line(&self, stamp: &Stamp, known: Known) -> Option<Line> {
         let newest = stamp.mtime.seconds.max(stamp.ctime.seconds);
         let is_trusted = self.trust().get(&stamp.device).copied().unwrap_or(false);
@@ -160,6 +167,11 @@ impl ScanCache {
 
     fn trust(&self) -> std::sync::MutexGuard<'_, HashMap<u64, bool>> {
         self.trust.lock().expect("nothing panics while it holds the map")
+    }
+
+    /// Is it determined whether the file system of this device is trusted?
+    pub(super) fn has_met(&self, device: u64) -> bool {
+        self.trust().contains_key(&device)
     }
 
     /// Determines once for each device whether its file system is trusted. `folder` is an open folder on it.

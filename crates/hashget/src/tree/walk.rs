@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
-use rustix::fs::{Dir, Mode, OFlags, openat};
+use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, openat, seek};
+use rustix::io::Errno;
 
 use super::inspect::{Attributes, Inspected, attributes, inspect, procfs_path};
 use super::open::TreeRoot;
@@ -25,6 +26,9 @@ use super::{Absence, ScanError, ScanOptions};
 use crate::model::{Entry, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Running};
 use crate::parallel;
+
+/// Bytes of names that the kernel is asked for at once.
+const NAMES_BYTES: usize = 32 << 10;
 
 /// The first bytes of a `CACHEDIR.TAG`, by the Cache Directory Tagging Specification.
 const CACHE_TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
@@ -64,7 +68,7 @@ pub(super) fn walk(
         folders: AtomicU32::new(1),
         entries: Mutex::default(),
     };
-    let (open, names) = walker.open(RelPath::root()).map_err(unreadable)?;
+    let (open, names) = walker.open(RelPath::root(), None).map_err(unreadable)?;
     let mut top = inspect(open.fd.as_fd(), c".").map_err(unreadable)?;
     match options.selected.is_everything() {
         true => walker.enter(top.stamp.device),
@@ -160,6 +164,8 @@ pub(super) struct Walker<'a> {
 /// A folder to walk.
 pub(super) struct Folder {
     pub(super) path: RelPath,
+    /// Its device, as it was found beside other names.
+    pub(super) device: u64,
     pub(super) number: u32,
 }
 
@@ -188,8 +194,8 @@ pub(super) struct Item {
     pub(super) entry: Entry,
     /// The identity of the file, if it may have several names.
     pub(super) identity: Option<Identity>,
-    /// Is it a folder that is walked, too?
-    pub(super) is_walked: bool,
+    /// Its device, if it is a folder that is walked, too.
+    pub(super) walked_on: Option<u64>,
 }
 
 /// Something other than an entry, found at a path.
@@ -215,6 +221,7 @@ fn without_attributes(problem: &str) -> String {
 impl OpenFolder {
     /// The names in it now, sorted.
     pub(super) fn names(&self) -> io::Result<Vec<CString>> {
+        seek(&self.fd, SeekFrom::Start(0))?;
         names_in(&self.fd)
     }
 
@@ -244,8 +251,13 @@ impl Walker<'_> {
         self.options.exclude_larger_than.is_some_and(|most| size > most)
     }
 
-    /// Opens a folder and reads its names, sorted; of one above selected paths, those that lead to them.
-    pub(super) fn open(&self, path: RelPath) -> io::Result<(OpenFolder, Vec<CString>)> {
+    /// Opens a folder, which is on `device` if that is known, and reads its names, sorted; of one above selected paths, those
+    /// that lead to them.
+    pub(super) fn open(
+        &self,
+        path: RelPath,
+        device: Option<u64>,
+    ) -> io::Result<(OpenFolder, Vec<CString>)> {
         if let Some(names) = self.options.selected.names_in(&path) {
             let fd = self.root.reach_directory(&path)?;
             let kernel_path = procfs_path(fd.as_fd());
@@ -254,7 +266,9 @@ impl Walker<'_> {
         let fd = self.root.open_directory(&path)?;
         let mut names = names_in(&fd)?;
         let contents_are = self.without_contents(&fd, &mut names);
-        if let Some(cache) = self.cache {
+        if let Some(cache) = self.cache
+            && !device.is_some_and(|device| cache.has_met(device))
+        {
             cache.meet(&fd);
         }
         let kernel_path = procfs_path(fd.as_fd());
@@ -278,14 +292,17 @@ impl Walker<'_> {
     }
 }
 
-/// The names in an open folder, sorted.
+/// The names in an open folder from where it was read last, sorted.
 fn names_in(folder: &OwnedFd) -> io::Result<Vec<CString>> {
-    let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name != c"." && name != c".." {
-            names.push(name.to_owned());
+    let (mut names, mut buffer) = (Vec::new(), Vec::with_capacity(NAMES_BYTES));
+    let mut listed = RawDir::new(folder, buffer.spare_capacity_mut());
+    while let Some(entry) = listed.next() {
+        match entry {
+            Ok(entry) if entry.file_name() == c"." || entry.file_name() == c".." => {}
+            Ok(entry) => names.push(entry.file_name().to_owned()),
+            // It was removed since it was opened.
+            Err(Errno::NOENT) => break,
+            Err(error) => return Err(error.into()),
         }
     }
     names.sort_unstable();

@@ -76,8 +76,8 @@ impl<'a> Work<'a> {
     }
 
     fn folder(&mut self, folder: Folder) {
-        let Folder { path, number } = folder;
-        match self.walker.open(path.clone()) {
+        let Folder { path, device, number } = folder;
+        match self.walker.open(path.clone(), Some(device)) {
             Ok((open, names)) => self.look(&Arc::new(open), number, &names),
             Err(error) => {
                 let is_there = self.walker.root.has(&path);
@@ -203,7 +203,7 @@ impl<'a> Work<'a> {
             self.left_out(path, Absence::NoDump);
             return Ok(None);
         }
-        let (mut known, mut is_walked) = (None, false);
+        let mut walked_on = None;
         match inspected.kind {
             Kind::Socket => {
                 self.findings.push((path, Finding::Absent(Absence::Socket)));
@@ -213,20 +213,29 @@ impl<'a> Work<'a> {
                 self.left_out(path, Absence::TooLarge);
                 return Ok(None);
             }
-            Kind::File { .. } => known = self.walker.cache.and_then(|cache| cache.get(&stamp)),
-            Kind::Directory => is_walked = self.may_be_entered(&path, stamp.device),
+            Kind::Directory if self.may_be_entered(&path, stamp.device) => {
+                walked_on = Some(stamp.device);
+            }
             _ => {}
         }
-        // The attributes of a file that will be hashed are read when it is open; some are known to have none.
-        let to_be_hashed = known.is_none() && matches!(inspected.kind, Kind::File { .. });
-        if !to_be_hashed && !known.is_some_and(|known| known.bare) {
+        let is_file = matches!(inspected.kind, Kind::File { .. });
+        // Only a file has a digest: what was remembered of something else is nothing of a file, whatever its number and times.
+        let is_of_kind = |known: &Known| is_file == (known.sha256 != Known::BARE.sha256);
+        let known = self.walker.cache.and_then(|cache| cache.get(&stamp)).filter(is_of_kind);
+        // The attributes of a file that will be hashed are read when it is open; of what has not changed, most are known to
+        // have none.
+        if (known.is_some() || !is_file) && !known.is_some_and(|known| known.bare) {
             let problem = folder.attributes(name).add_to(&mut inspected.metadata);
+            if !is_file && problem.is_none() && inspected.metadata.xattrs.is_empty() {
+                let line = self.walker.cache.and_then(|cache| cache.line(&stamp, Known::BARE));
+                self.lines.extend(line);
+            }
             self.attributes_problem(&path, problem);
         }
         let several = inspected.several_names && inspected.kind != Kind::Directory;
         let mut entry = entry(path, inspected);
-        entry.sha256 = known.map(|known| known.sha256);
-        Ok(Some(Item { entry, identity: several.then_some(identity), is_walked }))
+        entry.sha256 = known.filter(|_| is_file).map(|known| known.sha256);
+        Ok(Some(Item { entry, identity: several.then_some(identity), walked_on }))
     }
 
     fn attributes_problem(&mut self, path: &RelPath, problem: Option<String>) {
@@ -315,10 +324,10 @@ impl<'a> Work<'a> {
         self.parts.push(Part { folder, number, start, count });
         for (item, index) in batch.found.into_iter().zip(start..) {
             self.several_names.extend(item.identity.map(|identity| (index, identity)));
-            if item.is_walked {
+            if let Some(device) = item.walked_on {
                 let number = self.walker.folders.fetch_add(1, Ordering::Relaxed);
                 self.folders.push((index, number));
-                self.walker.tasks.add(Folder { path: item.entry.path.clone(), number });
+                self.walker.tasks.add(Folder { path: item.entry.path.clone(), device, number });
             }
             entries.push(item.entry);
         }

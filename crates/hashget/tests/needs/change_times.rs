@@ -1,4 +1,4 @@
-//! The file systems whose times the scan cache believes: each change of a file must change its ctime.
+//! The file systems whose times the scan cache believes: each change must change the ctime.
 //!
 //! Invariant: every type of `TRUSTED_FILE_SYSTEMS` (in `tree/scan_cache.rs`) is mounted and tried.
 
@@ -10,7 +10,7 @@ use hashget_testkit::trees;
 
 use crate::images::on_image;
 
-/// A change of a file that leaves its size as it is.
+/// A change; of a file, one that leaves its size as it is.
 type Change = fn(&Path);
 
 fn every_change_is_seen(folder: &Path) {
@@ -36,15 +36,29 @@ fn every_change_is_seen(folder: &Path) {
     ];
     let path = trees::file(folder, "file", vec![b'x'; 9000]);
     for (name, change) in changes {
-        let before = fs_err::metadata(&path).unwrap();
-        // More than a tick of the clock.
-        std::thread::sleep(Duration::from_millis(20));
-        change(&path);
-        let after = fs_err::metadata(&path).unwrap();
-        let times = |of: &std::fs::Metadata| (of.ctime(), of.ctime_nsec());
-        assert_ne!(times(&before), times(&after), "{name}");
-        assert_eq!(before.size(), after.size(), "{name}");
+        let before = fs_err::metadata(&path).unwrap().size();
+        is_seen(name, &path, change);
+        assert_eq!(fs_err::metadata(&path).unwrap().size(), before, "{name}");
     }
+    // Of folders and links is remembered that they have no attributes.
+    let (inner, link) = (folder.join("folder"), folder.join("link"));
+    fs_err::create_dir(&inner).unwrap();
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    is_seen("attribute of a folder", &inner, |path| assert!(trees::xattr(path, "user.note", b"")));
+    is_seen("attribute of a link", &link, |path| assert!(trees::xattr(path, "trusted.note", b"")));
+}
+
+/// Makes the change, which must change the ctime.
+fn is_seen(name: &str, path: &Path, change: Change) {
+    let times = || {
+        let found = fs_err::symlink_metadata(path).unwrap();
+        (found.ctime(), found.ctime_nsec())
+    };
+    let before = times();
+    // More than a tick of the clock.
+    std::thread::sleep(Duration::from_millis(20));
+    change(path);
+    assert_ne!(before, times(), "{name}");
 }
 
 fn writable(path: &Path) -> std::fs::File {

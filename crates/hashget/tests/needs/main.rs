@@ -159,6 +159,7 @@ const TESTS: &[Test] = tests_with_needs![
     unprivileged::owners_that_were_asked_for_and_cannot_be_given_are_a_loss: [User],
     user::a_user_packs_and_restores_a_nasty_tree: [User],
     user::what_a_user_may_not_read_is_named_and_the_rest_is_packed: [User],
+    user::what_lies_in_a_folder_that_may_only_be_listed_is_named: [User],
     user::a_user_restores_a_nasty_tree_of_roots: [Root, User],
     user::a_plain_tar_of_roots_in_a_users_hands_has_all_contents: [],
 ];

@@ -91,6 +91,34 @@ pub(crate) fn what_a_user_may_not_read_is_named_and_the_rest_is_packed() {
     trees::mode(&target.join("closed"), 0o700);
 }
 
+/// A folder whose names may be read, but in which nothing may be looked at.
+pub(crate) fn what_lies_in_a_folder_that_may_only_be_listed_is_named() {
+    if trees::is_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let test = "user::what_lies_in_a_folder_that_may_only_be_listed_is_named";
+        run_test_as_nobody(test, folder.path(), &[]);
+        return;
+    }
+    let scene = Scene::new();
+    trees::file(&scene.tree(), "listed/one", "1");
+    trees::file(&scene.tree(), "two", "2");
+    fs_err::create_dir(scene.tree().join("empty")).unwrap();
+    trees::mode(&scene.tree().join("listed"), 0o400);
+    trees::mode(&scene.tree().join("empty"), 0o400);
+    let recorder = Recorder::default();
+    let (archive, _) = scene.pack(&options(), &recorder).unwrap();
+    let named: Vec<String> = serious(&recorder).into_iter().map(|(_, path)| path).collect();
+    assert_eq!(named, ["listed/one"]);
+    let (target, restored, told) = scene.unpack(&archive);
+    assert_eq!((problems(&told).as_str(), restored.proven), ("", Some(true)));
+    assert_eq!(fs_err::read(target.join("two")).unwrap(), b"2");
+    for name in ["listed", "empty"] {
+        assert!(fs_err::read_dir(target.join(name)).is_ok(), "{name}");
+        trees::mode(&scene.tree().join(name), 0o700);
+        trees::mode(&target.join(name), 0o700);
+    }
+}
+
 /// What a user keeps of root's tree: everything but owners, devices, and what only root may set.
 fn as_a_user_has_it(node: &Node, uid: u32, gid: u32) -> Node {
     let mut node = node.clone();

@@ -11,6 +11,12 @@ use hashget_backup::job::Job;
 use super::Finding;
 use crate::commands::pack::PackLine;
 use crate::environment::Environment;
+use crate::version::program_and_system;
+
+/// What is this, and on what does it run?
+pub(super) fn program() -> Finding {
+    Finding::well("program", program_and_system())
+}
 
 /// Is the HashDB sound?
 pub(super) fn hashdb(environment: &Environment<'_>) -> Finding {

@@ -9,6 +9,9 @@ use hashget::model::{Amount, Evidence, display_name, escaped, total_bytes};
 use serde_json::{Value, json};
 
 use super::restorable::Restorable;
+use super::restoring::{Restoring, restoring};
+use super::since::Since;
+use super::subject::Subject;
 use crate::derive::derived_text;
 use crate::output::{counted, ratio, size};
 
@@ -23,8 +26,8 @@ const MOST_CHILDREN: usize = 120;
 
 /// The contents of the page besides the survey.
 pub(super) struct Facts<'a> {
-    /// The name of its subject.
-    pub(super) name: &'a str,
+    /// What it is about.
+    pub(super) subject: &'a Subject,
     /// Size of the archive in bytes, if it is a file.
     pub(super) archive_bytes: Option<u64>,
     /// Names of the hosts with the number of bytes, largest first.
@@ -33,6 +36,8 @@ pub(super) struct Facts<'a> {
     pub(super) packages: &'a [Package],
     /// Whether it can be restored.
     pub(super) restorable: Restorable,
+    /// What has changed, if it is compared with an earlier archive.
+    pub(super) since: Option<&'a Since>,
     /// When the page was made.
     pub(super) now: &'a str,
     /// Is it about a folder that has not been backed up?
@@ -46,7 +51,8 @@ struct Page<'a> {
     style: &'static str,
     script: &'static str,
     version: &'static str,
-    name: String,
+    title: String,
+    path: Option<String>,
     now: &'a str,
     is_live: bool,
     figures: Vec<Figure>,
@@ -54,6 +60,8 @@ struct Page<'a> {
     share: String,
     parts: Vec<PartsSection>,
     restorable: &'a Restorable,
+    since: Option<&'a Since>,
+    restoring: Restoring,
     hosts: Vec<HostRow>,
     packages: Vec<PackageRow<'a>>,
     map: Value,
@@ -122,13 +130,16 @@ pub(super) fn page(
         style: include_str!("../../../templates/report/page.css"),
         script: include_str!("../../../templates/report/page.js"),
         version: env!("CARGO_PKG_VERSION"),
-        name: shown(facts.name),
+        title: shown(&facts.subject.title),
+        path: facts.subject.path.as_deref().map(shown),
         now: facts.now,
         is_live: facts.is_live,
         figures: figures(survey, facts),
         share: percent(given.bytes, all.bytes),
         parts: vec![fills(top, archived), worth(top, archived)],
         restorable: &facts.restorable,
+        since: facts.since,
+        restoring: restoring(survey, facts.packages, facts.hosts.len()),
         hosts: hosts(facts.hosts),
         packages: packages(survey, facts.packages),
         map: tree(top, survey.unnamed),

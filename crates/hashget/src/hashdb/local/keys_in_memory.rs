@@ -3,6 +3,8 @@
 //! Invariant: an answer is that of the HashDB as it was when the call began, or as it has become since.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hint::black_box;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use rusqlite::{Connection, Transaction, params};
@@ -88,14 +90,26 @@ impl Sorted {
         u32::try_from(key & ((1 << (BITS - self.bits)) - 1)).unwrap_or(u32::MAX)
     }
 
-    /// The packages of a key.
-    fn find(&self, key: u64) -> impl Iterator<Item = u32> {
+    /// Where the keys are that begin as this one does.
+    fn bucket(&self, key: u64) -> Range<usize> {
         let bucket = usize_of(key >> (BITS - self.bits).min(63));
         let bounds = self.starts.get(bucket..bucket + 2).map_or((0, 0), |both| (both[0], both[1]));
-        let range = usize_of(bounds.0.into())..usize_of(bounds.1.into());
-        let rest = if range.is_empty() { 0 } else { self.rest_of(key) };
-        let bucket = self.rests[range.clone()].iter().zip(&self.packages[range]);
+        usize_of(bounds.0.into())..usize_of(bounds.1.into())
+    }
+
+    /// The packages of a key, whose bucket this is.
+    fn find(&self, key: u64, bucket: Range<usize>) -> impl Iterator<Item = u32> {
+        let rest = if bucket.is_empty() { 0 } else { self.rest_of(key) };
+        let bucket = self.rests[bucket.clone()].iter().zip(&self.packages[bucket]);
         bucket.filter(move |(one, _)| **one == rest).map(|(_, package)| *package)
+    }
+
+    /// Asks the processor for the memory of these buckets, without waiting for one before the next.
+    fn touch(&self, buckets: &[Range<usize>]) {
+        for bucket in buckets {
+            let at = bucket.start;
+            black_box((self.rests.get(at).copied(), self.packages.get(at).copied()));
+        }
     }
 
     /// All keys in order, with their packages.
@@ -130,10 +144,20 @@ fn merged(
 }
 
 impl Keys {
-    fn find(&self, key: u64) -> Vec<Digest> {
+    /// For each key the packages. What the look-ups wait for is memory: so each step is taken for all of them before the next.
+    fn find(&self, keys: &[CutKey]) -> Vec<Vec<Digest>> {
+        let keys: Vec<u64> = keys.iter().map(|key| key.to_bits()).collect();
+        let buckets: Vec<Range<usize>> = keys.iter().map(|key| self.sorted.bucket(*key)).collect();
+        self.sorted.touch(&buckets);
+        let found = keys.into_iter().zip(buckets);
+        found.map(|(key, bucket)| self.digests(key, self.sorted.find(key, bucket))).collect()
+    }
+
+    /// The digests of the packages of a key: of those that are `sorted`, and of the others.
+    fn digests(&self, key: u64, sorted: impl Iterator<Item = u32>) -> Vec<Digest> {
         let mut found: Vec<Digest> = Vec::new();
         let recent = self.recent.range((key, 0)..=(key, u32::MAX)).map(|(_, package)| *package);
-        for package in self.sorted.find(key).chain(recent) {
+        for package in sorted.chain(recent) {
             // A key may have outlived its package; and a package may have several files that begin so.
             if let Some(sha256) = self.packages.get(&package)
                 && !found.contains(sha256)
@@ -195,7 +219,7 @@ impl KeysInMemory {
     pub fn find(&self, keys: &[CutKey]) -> Result<Vec<Vec<Digest>>, HashDbError> {
         self.take_over_changes().map_err(|problem| self.hashdb.failure(problem))?;
         let table = self.keys.read().unwrap_or_else(PoisonError::into_inner);
-        Ok(keys.iter().map(|key| table.find(key.to_bits())).collect())
+        Ok(table.find(keys))
     }
 
     fn take_over_changes(&self) -> Result<(), Problem> {
@@ -328,11 +352,13 @@ mod tests {
                 .collect();
             let sorted = Sorted::of(keys.iter().copied(), keys.len());
             assert_eq!(sorted.iter().collect::<Vec<_>>(), keys, "{number}");
+            let find = |key| sorted.find(key, sorted.bucket(key));
             for (key, package) in keys {
-                assert!(sorted.find(key).any(|found| found == package), "{number}: {key}");
+                assert!(find(key).any(|found| found == package), "{number}: {key}");
             }
-            assert_eq!(sorted.find(3).count(), 0);
+            assert_eq!(find(3).count(), 0);
         }
-        assert_eq!(Sorted::default().find(3).count(), 0);
+        let none = Sorted::default();
+        assert_eq!(none.find(3, none.bucket(3)).count(), 0);
     }
 }
