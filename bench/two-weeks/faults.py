@@ -133,6 +133,8 @@ keep = {{ last = 1000 }}
              "-filer", "-filer.port=18888", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.port={S3_BEHIND}", f"-s3.config={self.folder}/s3.json",
              "-master.volumeSizeLimitMB=64", "-volume.max=60"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
         for _ in range(120):
+            if self.processes[-1].poll() is not None:
+                raise SystemExit("the object store has ended: is one of its ports taken?")
             self.weed_shell("s3.bucket.create -name faults")
             if "faults" in self.weed_shell("s3.bucket.list"):
                 return
@@ -140,8 +142,12 @@ keep = {{ last = 1000 }}
         raise SystemExit("the object store did not start")
 
     def weed_shell(self, command):
-        done = subprocess.run([self.weed, "shell", "-master=127.0.0.1:19333"], input=command + "\n", text=True,
-                              capture_output=True)
+        # Without a server, its shell waits for ever.
+        try:
+            done = subprocess.run([self.weed, "shell", "-master=127.0.0.1:19333"], input=command + "\n", text=True,
+                                  capture_output=True, timeout=30)
+        except subprocess.TimeoutExpired:
+            return ""
         return done.stdout
 
     def start_sshd(self):

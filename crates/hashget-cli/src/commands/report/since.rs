@@ -61,8 +61,14 @@ pub(super) fn since(
             "Not compared: {parts} of packages whose files are not known by name; `hashget diff --fetch` compares them."
         ));
     }
-    let rows: Vec<SinceRow> = compared.differences.iter().take(ROWS).map(row).collect();
-    let more = compared.differences.len() - rows.len();
+    let (unknown, found): (Vec<&Difference>, Vec<&Difference>) =
+        compared.differences.iter().partition(|one| one.change == Change::Unknown);
+    if !unknown.is_empty() {
+        let entries = counted(unknown.len() as u64, "entry", "entries");
+        sentences.push(format!("Contents of {entries} not compared: no digest is known."));
+    }
+    let rows: Vec<SinceRow> = found.iter().take(ROWS).map(|one| row(one)).collect();
+    let more = found.len() - rows.len();
     Ok(Since { earlier: escaped(subject(earlier, false).title.as_bytes()), sentences, rows, more })
 }
 
@@ -113,9 +119,11 @@ fn row(difference: &Difference) -> SinceRow {
     let (what, bytes) = match change {
         Change::Added => ("added".to_owned(), *after),
         Change::Removed => ("removed".to_owned(), *before),
-        Change::Unknown => ("not compared: no digest is known".to_owned(), *after),
-        Change::Changed(aspects) if before == after => (labels(aspects), *after),
-        Change::Changed(aspects) => (format!("{}; was {}", labels(aspects), size(*before)), *after),
+        Change::Changed(aspects) if before != after => {
+            (format!("{}; was {}", labels(aspects), size(*before)), *after)
+        }
+        Change::Changed(aspects) => (labels(aspects), *after),
+        Change::Unknown => ("not compared".to_owned(), *after),
     };
     SinceRow { path: escaped(path.as_bytes()), what, size: size(bytes) }
 }
