@@ -2188,11 +2188,15 @@ class Restore:
             os.unlink(place)
 
     def remove_rests(self):
-        """Every file that needs one is in its place."""
+        """Every file that needs one is in its place. What else lies beside the rests is somebody else's."""
         folder = os.path.join(self.target.top, RESTS)
-        if self.has_rests and os.path.isdir(folder) and not os.path.islink(folder):
-            for name in os.listdir(folder):
-                os.unlink(os.path.join(folder, name))
+        if not self.has_rests or not os.path.isdir(folder) or os.path.islink(folder):
+            return
+        for name in os.listdir(folder):
+            place = os.path.join(folder, name)
+            if name.isdigit() and os.path.isfile(place) and not os.path.islink(place):
+                os.unlink(place)
+        if not os.listdir(folder):
             os.rmdir(folder)
 
     def flags(self):

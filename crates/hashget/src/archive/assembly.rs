@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::model::manifest::{Pieces, Run, data_bytes};
 use crate::model::{Digest, Entry, Extent, Kind, RelPath};
 use crate::tree::digest_of_data;
+use crate::wording::one_line;
 
 /// Bytes that are copied at once.
 const BUFFER: usize = 128 << 10;
@@ -97,9 +98,10 @@ impl<'m> Assembly<'m> {
                 None => None,
                 Some((entry, open)) => {
                     let size = if let Kind::File { size } = entry.kind { size } else { 0 };
-                    open.set_len(size)?;
+                    // Its file system may have no room for such a file: the others go on.
+                    let failure = open.set_len(size).err().map(|error| one_line(&error));
                     let rest = data_bytes(&entry) - pieces.run_bytes(&file);
-                    let progress = Mutex::new(Progress { left, ..Progress::default() });
+                    let progress = Mutex::new(Progress { left, failure, ..Progress::default() });
                     Some(Making { file: open, size, extents: entry.extents, rest, progress })
                 }
             });

@@ -31,7 +31,7 @@ pub(super) fn finish(
     let mut state = closing::all_known(&run, manifest);
     separate(&run, target, &mut state)?;
     if run.part.is_none() {
-        pieces::remove_rests(target, manifest, &state)?;
+        pieces::remove_needless_rests(target, manifest, &state)?;
     }
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.
@@ -77,6 +77,8 @@ pub(super) fn finish(
         }
     };
     if is_done {
+        // What stays as it was needs its rest no more.
+        pieces::remove_rests(target, manifest)?;
         // Without the manifest nothing goes on from here: all that it says is durable before.
         target.sync().map_err(|error| stop(target, error))?;
         put_renamed(&run, target, &manifest.renamed, options)

@@ -15,7 +15,9 @@ use super::target::{BegunFile, PresentFile};
 use super::{RestoreError, Run};
 use crate::archive::assembly::{Assembly, CopyError, Unfinished, Watch};
 use crate::formats::VisitorError;
-use crate::model::manifest::{Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_path};
+use crate::model::manifest::{
+    Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_number, rest_path,
+};
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;
 use crate::wording::{and_more, one_line};
@@ -282,23 +284,30 @@ pub(super) fn rest_in(folder: &TargetFolder, number: u32) -> Result<Option<File>
 }
 
 /// Removes the rests from a folder, if every file that needs one is in its place.
-pub(super) fn remove_rests(
+pub(super) fn remove_needless_rests(
     target: &TargetFolder,
     manifest: &Manifest,
     state: &State<'_>,
 ) -> Result<(), RestoreError> {
     let row = |file: PiecedFile| manifest.archived.position(&file.path);
     let mut rows = manifest.pieces().into_iter().flat_map(Pieces::files).map(row);
-    if !rows.all(|row| row.is_some_and(|row| state.is_in_place(row))) {
-        return Ok(());
+    match rows.all(|row| row.is_some_and(|row| state.is_in_place(row))) {
+        true => remove_rests(target, manifest),
+        false => Ok(()),
     }
+}
+
+/// Removes the rests, which have numbers for names; what else lies beside them is somebody else's, and stays.
+pub(super) fn remove_rests(target: &TargetFolder, manifest: &Manifest) -> Result<(), RestoreError> {
     let rests = RelPath::new(RESTS_NAME).expect("it is one component");
-    let is_there = target.find(&rests).map_err(|error| stop(target, error))?.is_some();
-    if !manifest.has_pieces() || !is_there {
+    let failed = |error| stop(target, error);
+    if !manifest.has_pieces() || target.find(&rests).map_err(failed)?.is_none() {
         return Ok(());
     }
-    target.sync().map_err(|error| stop(target, error))?;
-    target.remove_all(&rests).map_err(|error| stop(target, error))
+    target.sync().map_err(failed)?;
+    // Also those of files that changed while they were packed, of which the manifest says nothing.
+    target.remove_files_in(&rests, |path| rest_number(path).is_some()).map_err(failed)?;
+    target.remove_if_empty(&rests).map_err(failed)
 }
 
 impl From<CopyError> for PlaceError {

@@ -48,6 +48,26 @@ fn a_lost_package_costs_its_image_and_comes_back_later() {
 }
 
 #[test]
+fn what_others_keep_beside_the_rests_stays() {
+    let scene = scene();
+    trees::file(&scene.tree(), "images/disk", tar_image());
+    let (archive, _) = scene.pack_well(&options());
+    let target = scene.target();
+    gnu_tar(&archive, &target);
+    trees::file(&target, ".hashget-rest/notes", "precious");
+    trees::file(&target, ".hashget-rest/more/0", "precious, too");
+    let restored =
+        scene.restorer().restore(&target, &RestoreOptions::default(), &Recorder::default());
+    assert_eq!(restored.unwrap().proven, Some(true));
+    assert!(!target.join(".hashget-rest/0").exists());
+    for name in ["notes", "more/0"] {
+        let kept = fs_err::read_to_string(target.join(".hashget-rest").join(name)).unwrap();
+        assert!(kept.starts_with("precious"), "{name}");
+    }
+    assert!(!target.join(".hashget-restore.json").exists());
+}
+
+#[test]
 fn what_is_in_its_place_already_needs_no_package() {
     let scene = scene();
     trees::file(&scene.tree(), "images/disk", tar_image());

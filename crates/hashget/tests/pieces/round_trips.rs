@@ -61,6 +61,19 @@ fn a_tar_comes_back() {
 }
 
 #[test]
+fn a_file_of_several_names_is_archived() {
+    let scene = with_image(&tar_image());
+    trees::hard_link(&scene.tree(), "images/another", &scene.tree().join("images/disk"));
+    let before = snapshot(&scene.tree());
+    for codec in [Codec::None, Codec::Zstd] {
+        let (archive, packed) = scene.pack_well(&PackOptions { codec, ..options() });
+        assert_eq!(packed.pieces.files, 0);
+        scene.unpack_well(&archive, &before);
+        scene.gnu_tar_and_restore_well(&archive, &before);
+    }
+}
+
+#[test]
 fn a_cpio_archive_comes_back() {
     comes_back(&with_image(&cpio_image()), WHOLE);
 }

@@ -6,7 +6,7 @@
 mod scan;
 mod table;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 
 use super::known::{KnownPackage, Requirements, add_checks};
@@ -20,12 +20,15 @@ use crate::model::{Evidence, HashingReader, Kind, RelPath, total_bytes};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 use crate::tree::{Scan, data_of};
 use scan::{Found, scan};
-use table::Table;
+use table::{Added, Table};
 
 /// Smaller files are not looked into, in bytes.
 const LEAST_BYTES: u64 = 1 << 20;
 /// Runs have at least this part of a file's data.
 const SHARE: u64 = 4;
+
+/// So many files of a tree at most are made of pieces, the largest: restoring has all of them open.
+const MOST_FILES: usize = 100;
 
 /// A file that may be made of pieces, by the index of its entry.
 struct Candidate {
@@ -56,8 +59,14 @@ impl Packer<'_> {
         for (index, one) in known.iter().enumerate() {
             monitor.check_interrupted()?;
             match table.add(index, &one.record.sha256, store) {
-                Ok(true) => {}
-                Ok(false) => break,
+                Ok(Added::All) => {}
+                Ok(Added::NoRoom) => break,
+                Ok(Added::Damaged) => {
+                    let problem = "its blocks are damaged: they were removed, and are made anew when it is indexed with --blocks";
+                    monitor.problem(ProblemKind::Note, one.record.display_name(), problem);
+                    // What cannot be removed is found to be damaged again.
+                    let _ = store.remove(&one.record.sha256);
+                }
                 Err(error) => {
                     let problem = format!("its blocks cannot be read: {error}");
                     monitor.problem(ProblemKind::Note, one.record.display_name(), problem);
@@ -74,6 +83,9 @@ impl Packer<'_> {
             candidate.runs.retain(|run| may_use[table.member(run.member).0]);
         }
         candidates.retain(|one| one.data > 0 && gain(&one.runs) >= one.data / SHARE);
+        candidates.sort_by_key(|one| std::cmp::Reverse(one.data));
+        candidates.truncate(MOST_FILES);
+        candidates.sort_by_key(|one| one.entry);
         add_to_plan(scan, &table, &known, candidates, packages, plan);
         Ok(())
     }
@@ -154,13 +166,24 @@ fn gain(runs: &[Found]) -> u64 {
 /// The archived files that are large enough. A tree whose top has the name of the rests has none.
 fn candidates(scan: &Scan, plan: &Plan) -> Vec<Candidate> {
     let entries = &scan.entries;
-    if RelPath::new(RESTS_NAME).is_ok_and(|rests| entries.position(&rests).is_some()) {
+    // Also one that is left out of this backup is in the way of a restore.
+    if RelPath::new(RESTS_NAME).is_ok_and(|rests| scan.root.has(&rests)) {
         return Vec::new();
     }
+    // Their further names are in the tar, as links to what would not be there.
+    let with_names: HashSet<&RelPath> = entries
+        .iter()
+        .filter_map(|entry| match &entry.kind {
+            Kind::HardLink { target } => Some(target),
+            _ => None,
+        })
+        .collect();
     let candidate = |entry: usize| {
         let Verdict::Archived(reason) = plan.verdicts.get(entry) else { return None };
         let (found, data) = (&entries[entry], data_bytes(&entries[entry]));
-        let is_file = matches!(found.kind, Kind::File { .. }) && found.sha256.is_some();
+        let is_file = matches!(found.kind, Kind::File { .. })
+            && found.sha256.is_some()
+            && !with_names.contains(&found.path);
         let may_be = !reason.is_final() || reason == Reason::Holes;
         (is_file && may_be && data > LEAST_BYTES).then(|| Candidate {
             entry,

@@ -13,7 +13,7 @@ use crate::model::Digest;
 const STEP: u64 = 512;
 /// In a cpio archive, at multiples of this.
 const CPIO_STEP: u64 = 4;
-/// After so many bytes of a cpio archive without a known block, there are none.
+/// After so many bytes of a cpio archive without a known block, blocks are looked for as everywhere.
 const CPIO_PATIENCE: u64 = 64 << 20;
 /// A file has no more runs.
 const MOST_RUNS: usize = 1 << 22;
@@ -42,7 +42,8 @@ pub(super) fn scan(data: &mut dyn Read, table: &Table) -> io::Result<Vec<Found>>
     let is_cpio = is_cpio(window.get(0, 6)?.unwrap_or_default());
     let mut at = 0;
     while let Some(block) = window.get(at, BLOCK_BYTES)? {
-        let is_patient = !runs.is_empty() || at < CPIO_PATIENCE;
+        let behind = runs.last().map_or(0, |run: &Found| run.at + run.length);
+        let is_patient = at - behind < CPIO_PATIENCE;
         let step = if is_cpio && is_patient { CPIO_STEP } else { STEP };
         let places = table.places(block);
         if places.is_empty() {

@@ -33,6 +33,17 @@ pub(super) struct Place {
     pub(super) block: u32,
 }
 
+/// What came of adding the blocks of a package.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    /// They are known.
+    All,
+    /// There is no room for all of them.
+    NoRoom,
+    /// Their file is damaged, and nothing of it is used.
+    Damaged,
+}
+
 /// Known blocks.
 #[derive(Default)]
 pub(super) struct Table {
@@ -72,7 +83,7 @@ impl Table {
         Self { uniform, ..Self::default() }
     }
 
-    /// Adds the blocks of a package; false if there is no room for all of them.
+    /// Adds the blocks of a package.
     ///
     /// # Errors
     /// They cannot be read.
@@ -81,15 +92,19 @@ impl Table {
         package: usize,
         sha256: &Digest,
         store: &BlockStore,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Added> {
         let mut has_room = true;
-        store.read(sha256, &mut |member| {
+        let is_sound = store.read(sha256, &mut |member| {
             has_room &= self.digests.len() + member.blocks.len() <= MOST_BLOCKS;
             if has_room {
                 self.add_member(package, member);
             }
         })?;
-        Ok(has_room)
+        Ok(match (has_room, is_sound) {
+            (_, false) => Added::Damaged,
+            (true, true) => Added::All,
+            (false, true) => Added::NoRoom,
+        })
     }
 
     fn add_member(&mut self, package: usize, member: MemberBlocks) {

@@ -39,6 +39,37 @@ impl TargetFolder {
         Ok(())
     }
 
+    /// Removes the regular files right in the folder at `path` that `is_wanted` takes, if it is a folder.
+    pub(in crate::restore) fn remove_files_in(
+        &self,
+        path: &RelPath,
+        is_wanted: impl Fn(&RelPath) -> bool,
+    ) -> Result<(), PlaceError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let open = match beneath::open(self.root.as_fd(), path.as_bytes(), flags) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            open => open?,
+        };
+        for name in beneath::names(open.as_fd())? {
+            let below = path.join(&name).expect("the system has no other names");
+            let stat = rustix::fs::statat(&open, &*name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode).is_file() && is_wanted(&below) {
+                self.remove_all(&below)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the folder at `path`, if nothing is in it.
+    pub(in crate::restore) fn remove_if_empty(&self, path: &RelPath) -> Result<(), PlaceError> {
+        let place = self.place(path)?;
+        let remove = || rustix::fs::unlinkat(&place.parent, place.name, AtFlags::REMOVEDIR);
+        match self.retry_opened_up(&place, path, remove) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
     /// Can all of the folder at `path` be removed? Nothing is changed to find that out.
     pub(in crate::restore) fn is_removable(&self, path: &RelPath) -> Result<(), PlaceError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
