@@ -30,9 +30,7 @@ pub(super) fn finish(
     run.monitor.check_interrupted()?;
     let mut state = closing::all_known(&run, manifest);
     separate(&run, target, &mut state)?;
-    if run.part.is_none() {
-        pieces::remove_needless_rests(target, manifest, &state)?;
-    }
+    pieces::remove_needless_rests(&run, target, manifest, &state)?;
     let Closed { links, odd_folders } = closing::close(&run, &mut state, extracted)?;
     // Flags could forbid what the next run has to do, and that something gets another name once everything is proven.
     let is_complete = state.is_complete();
@@ -58,7 +56,6 @@ pub(super) fn finish(
     let mut findings = finish_folders(&run, target, &state, &links, how, &mut summary)?;
     let settled = target.settle_folders(|path| state.folder(path).is_some());
     settled.map_err(|error| stop(target, error))?;
-
     if options.keep_manifest && owns_the_name(manifest) {
         findings.differences.add(Difference::OwnName, &manifest_path());
     }

@@ -283,15 +283,17 @@ pub(super) fn rest_in(folder: &TargetFolder, number: u32) -> Result<Option<File>
     folder.open_file(&rest_path(number))
 }
 
-/// Removes the rests from a folder, if every file that needs one is in its place.
+/// Removes the rests from a folder that is restored as a whole, if every file that needs one is in its place.
 pub(super) fn remove_needless_rests(
+    run: &Run<'_>,
     target: &TargetFolder,
     manifest: &Manifest,
     state: &State<'_>,
 ) -> Result<(), RestoreError> {
     let row = |file: PiecedFile| manifest.archived.position(&file.path);
     let mut rows = manifest.pieces().into_iter().flat_map(Pieces::files).map(row);
-    match rows.all(|row| row.is_some_and(|row| state.is_in_place(row))) {
+    let are_needless = rows.all(|row| row.is_some_and(|row| state.is_in_place(row)));
+    match run.part.is_none() && are_needless {
         true => remove_rests(target, manifest),
         false => Ok(()),
     }
