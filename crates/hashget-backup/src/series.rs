@@ -3,6 +3,7 @@
 //! Invariant: a name has one meaning. What is parsed is displayed as the same name, and names of one series sort like their times.
 
 use std::fmt;
+use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -162,6 +163,11 @@ impl ArchiveName {
             });
         let is_archive = is_ending && !NO_ENCRYPTION.contains(&encryption);
         (is_archive && found.to_string() == name).then_some(found)
+    }
+
+    /// The archive whose name the file at `path` has.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        Self::parse(path.file_name()?.to_str()?)
     }
 
     /// The archive whose record has this name.

@@ -5,14 +5,15 @@
 use std::path::Path;
 
 use hashget::archive::{
-    Difference, Listing, StoredEntries, differences, manifest_path, read_folder_manifest,
+    Change, Difference, Listing, StoredEntries, differences, manifest_path, read_folder_manifest,
 };
 use hashget::model::manifest::{AnyManifest, ManifestError, Placement};
-use hashget::model::{Digest, Entry, Kind, RelPath};
+use hashget::model::{Digest, Entry, Kind, RelPath, add_bytes};
 use hashget::tree::{Entries, ScanOptions, scan};
 
 use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
+use crate::output::{counted, size};
 
 /// One of the trees, as it was read.
 pub(crate) enum Tree {
@@ -42,6 +43,61 @@ pub(crate) struct Compared {
     pub(crate) differences: Vec<Difference>,
     /// Where packages lie whose files are not known, and that are not the same on both sides.
     pub(crate) unknown: Vec<String>,
+}
+
+/// Numbers of differences, and by how many bytes files grew and shrank.
+#[derive(Default)]
+pub(crate) struct Totals {
+    pub(crate) added: u64,
+    pub(crate) removed: u64,
+    pub(crate) changed: u64,
+    /// Of these, no digest says whether the contents are the same.
+    pub(crate) unknown: u64,
+    pub(crate) bytes_added: u64,
+    pub(crate) bytes_removed: u64,
+}
+
+impl Compared {
+    /// Puts the largest differences first.
+    pub(crate) fn sort_by_weight(&mut self) {
+        self.differences.sort_by(|a, b| b.weight().cmp(&a.weight()).then(a.path.cmp(&b.path)));
+    }
+
+    /// Counts them.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut totals = Totals::default();
+        for Difference { change, before, after, .. } in &self.differences {
+            *match change {
+                Change::Added => &mut totals.added,
+                Change::Removed => &mut totals.removed,
+                Change::Changed(_) => &mut totals.changed,
+                Change::Unknown => &mut totals.unknown,
+            } += 1;
+            add_bytes(&mut totals.bytes_added, after.saturating_sub(*before));
+            add_bytes(&mut totals.bytes_removed, before.saturating_sub(*after));
+        }
+        totals
+    }
+}
+
+impl Totals {
+    /// What people are told, in one or two lines.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let entries = |number| counted(number, "entry", "entries");
+        let mut lines = vec![format!(
+            "{} added, {} removed, {} changed; files grew by {} and shrank by {}",
+            entries(self.added),
+            self.removed,
+            self.changed,
+            size(self.bytes_added),
+            size(self.bytes_removed),
+        )];
+        if self.unknown > 0 {
+            let unknown = entries(self.unknown);
+            lines.push(format!("Contents of {unknown} not compared: no digest is known"));
+        }
+        lines
+    }
 }
 
 impl Tree {
@@ -131,10 +187,7 @@ pub(crate) fn compare(
     let is_known = |path: &RelPath| !places.iter().any(|to| path.as_bytes().starts_with(to));
     let mut compared = Compared::default();
     differences(before.entries(), after.entries(), &mut |difference| {
-        let is_both = matches!(
-            difference.change,
-            hashget::archive::Change::Changed(_) | hashget::archive::Change::Unknown
-        );
+        let is_both = matches!(difference.change, Change::Changed(_) | Change::Unknown);
         if is_both || is_known(&difference.path) {
             compared.differences.push(difference);
         }

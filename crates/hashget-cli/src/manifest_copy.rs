@@ -34,7 +34,7 @@ pub(crate) type Opened<'s> = (Box<dyn SharedSource + 's>, bool);
 /// What lies in the file of the record of an archive on this machine, if there is one; with the archive's name, and where it lies.
 fn record_beside(archive: &Path) -> Option<(Vec<u8>, ArchiveName, PathBuf)> {
     [archive.to_owned(), behind_links(archive)].into_iter().find_map(|archive| {
-        let name = ArchiveName::parse(archive.file_name()?.to_str()?)?;
+        let name = ArchiveName::of_path(&archive)?;
         let path = archive.with_file_name(name.record());
         let mut bytes = Vec::new();
         let file = fs_err::File::open(&path).ok()?;

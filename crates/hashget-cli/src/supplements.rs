@@ -70,7 +70,7 @@ pub(crate) fn beside(archive: &Path) -> Vec<PathBuf> {
     for archive in [archive.to_owned(), behind_links(archive)] {
         let Some(name) = archive.file_name() else { continue };
         let stem = without_ending(name.as_bytes()).unwrap_or(name.as_bytes());
-        let series = name.to_str().and_then(ArchiveName::parse);
+        let series = ArchiveName::of_path(&archive);
         let series = series.map(|name| format!("{}_", name.series()));
         let is_its = |name: &[u8]| {
             let rest = name.strip_prefix(stem);

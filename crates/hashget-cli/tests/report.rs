@@ -154,6 +154,8 @@ fn an_archive_of_a_job_is_compared_with_the_one_before_it() {
     assert!(!page(&machine, "a.html").contains("<h2>Since"));
     machine.hashget(&["report", &name(27), "-o", "b.html", "--since", &name(26)]).expect(1);
     assert!(!machine.path("b.html").exists());
+    let ended = machine.hashget(&["report", "-", "-o", "b.html", "--since", &name(27)]).expect(2);
+    ended.says(&["standard input can be read once"]);
 }
 
 #[test]

@@ -18,8 +18,8 @@ use tempfile::{NamedTempFile, TempPath};
 mod name;
 mod takeover;
 
-pub use name::behind_links;
-use name::{check_name, folder_of};
+use name::check_name;
+pub use name::{behind_links, folder_of};
 
 /// Ends the name of a file that is not complete.
 const SUFFIX: &str = ".part";

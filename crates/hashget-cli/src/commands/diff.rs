@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::archive::Knowledge;
 use crate::compared::{Tree, compare};
 use crate::environment::Environment;
-use crate::output::{counted, safe, size};
+use crate::output::{safe, size};
 
 /// Show what was added, removed and changed between two archives or folders, the largest first
 #[derive(Debug, Args)]
@@ -39,22 +39,9 @@ impl Diff {
         let mut after = Tree::read(&self.after, environment)?;
         let knowledge = Knowledge::new(environment, self.fetch)?.with_digests();
         let mut compared = compare(&mut before, &mut after, &knowledge, environment)?;
-        compared.differences.sort_by(|a, b| b.weight().cmp(&a.weight()).then(a.path.cmp(&b.path)));
-        let (mut added, mut removed, mut changed, mut unknown) = (0_u64, 0_u64, 0_u64, 0_u64);
-        let (mut bytes_added, mut bytes_removed) = (0_u64, 0_u64);
+        compared.sort_by_weight();
         console.in_bulk(|| {
             for difference in &compared.differences {
-                let count = match difference.change {
-                    Change::Added => &mut added,
-                    Change::Removed => &mut removed,
-                    Change::Changed(_) => &mut changed,
-                    Change::Unknown => &mut unknown,
-                };
-                *count += 1;
-                bytes_added =
-                    bytes_added.saturating_add(difference.after.saturating_sub(difference.before));
-                bytes_removed = bytes_removed
-                    .saturating_add(difference.before.saturating_sub(difference.after));
                 console.data(|| line(difference), "difference", || record(difference))?;
             }
             Ok(())
@@ -64,26 +51,16 @@ impl Diff {
             let why = "not compared: which files of a package lie there is not known; compare with --fetch";
             (console as &dyn Monitor).problem(ProblemKind::Incomplete, place, why);
         }
+        let totals = compared.totals();
         let body = json!({
-            "added": added,
-            "removed": removed,
-            "changed": changed,
-            "not_compared": unknown,
-            "bytes_added": bytes_added,
-            "bytes_removed": bytes_removed,
+            "added": totals.added,
+            "removed": totals.removed,
+            "changed": totals.changed,
+            "not_compared": totals.unknown,
+            "bytes_added": totals.bytes_added,
+            "bytes_removed": totals.bytes_removed,
         });
-        let entries = |number| counted(number, "entry", "entries");
-        let mut lines = vec![format!(
-            "{} added, {removed} removed, {changed} changed; files grew by {} and shrank by {}",
-            entries(added),
-            size(bytes_added),
-            size(bytes_removed),
-        )];
-        if unknown > 0 {
-            lines
-                .push(format!("Contents of {} not compared: no digest is known", entries(unknown)));
-        }
-        console.summary("diff", body, &lines)?;
+        console.summary("diff", body, &totals.lines())?;
         Ok(())
     }
 }

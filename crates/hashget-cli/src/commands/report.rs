@@ -9,13 +9,14 @@ use anyhow::Context as _;
 use clap::Args;
 use hashget::archive::{Folder, Requirements, Survey, survey};
 use hashget::model::manifest::{AnyManifest, Manifest};
-use hashget::monitor::{Interrupted, Monitor, ProblemKind};
+use hashget::monitor::{Monitor, ProblemKind};
 use hashget_backup::audits::Audits;
+use hashget_backup::series::ArchiveName;
 use serde_json::json;
 
 use self::restorable::{Restorable, restorable};
 use self::since::{Since, since};
-use self::subject::{archive_of_job, earlier_archive};
+use self::subject::earlier_archive;
 use super::audit;
 use crate::archive;
 use crate::environment::{Environment, no_sources};
@@ -66,6 +67,11 @@ impl Report {
         if to_stdout && console.is_json() {
             let wrong =
                 "--json and the page cannot both go to standard output: name a file with -o";
+            return Err(UsageError(wrong.to_owned()).into());
+        }
+        let of_stdin = |path: &PathBuf| path == Path::new("-");
+        if self.since.as_ref().is_some_and(|since| of_stdin(since) || of_stdin(&self.archive)) {
+            let wrong = "--since reads both archives by themselves, and standard input can be read once: name files";
             return Err(UsageError(wrong.to_owned()).into());
         }
         let is_live = is_live(&self.archive);
@@ -143,7 +149,7 @@ impl Report {
         environment: &Environment<'_>,
     ) -> anyhow::Result<Restorable> {
         let (relied, outcome) = audit::known_of_manifest(&self.archive, manifest, environment)?;
-        let audits = archive_of_job(&self.archive).and_then(|archive| {
+        let audits = ArchiveName::of_path(&self.archive).and_then(|archive| {
             Some(Audits::read(&environment.backup_state().ok()?, archive.series().job()))
         });
         Ok(restorable(&relied, &outcome, audits.and_then(|audits| audit::trend(&audits))))
@@ -156,11 +162,11 @@ impl Report {
             return since(earlier, &self.archive, environment).map(Some);
         }
         let Some(earlier) = earlier_archive(&self.archive) else { return Ok(None) };
-        let compared = since(&earlier, &self.archive, environment);
-        match compared {
-            Err(error) if error.downcast_ref::<Interrupted>().is_none() => {
+        let monitor: &dyn Monitor = environment.console;
+        match since(&earlier, &self.archive, environment) {
+            Err(error) => {
+                monitor.check_interrupted()?;
                 let message = format!("not compared with this one: {error:#}");
-                let monitor: &dyn Monitor = environment.console;
                 monitor.problem(ProblemKind::Note, earlier.display(), message);
                 Ok(None)
             }

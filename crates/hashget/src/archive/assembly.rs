@@ -40,8 +40,9 @@ pub(crate) struct Assembly<'m> {
 /// One file.
 struct Making {
     file: File,
-    size: u64,
     extents: Option<Vec<Extent>>,
+    /// Bytes of its data, holes left out.
+    data: u64,
     /// Bytes of its rest.
     rest: u64,
     progress: Mutex<Progress>,
@@ -74,11 +75,8 @@ pub(crate) enum CopyError {
 
 impl<'m> Assembly<'m> {
     /// Nothing has come yet. `files` has, for each file of the checked `pieces`, its entry and an empty file that is open for reading and
-    /// writing, or `None` if it is not wanted.
-    ///
-    /// # Errors
-    /// A file cannot get its size.
-    pub(crate) fn new(pieces: &'m Pieces, files: Vec<Option<(Entry, File)>>) -> io::Result<Self> {
+    /// writing, or `None` if it is not wanted. One that cannot get its size cannot be put together.
+    pub(crate) fn new(pieces: &'m Pieces, files: Vec<Option<(Entry, File)>>) -> Self {
         let (mut at, mut order, mut first_runs) = (Vec::new(), Vec::new(), Vec::new());
         at.reserve_exact(pieces.run_count());
         let mut making = Vec::with_capacity(files.len());
@@ -100,9 +98,10 @@ impl<'m> Assembly<'m> {
                     let size = if let Kind::File { size } = entry.kind { size } else { 0 };
                     // Its file system may have no room for such a file: the others go on.
                     let failure = open.set_len(size).err().map(|error| one_line(&error));
-                    let rest = data_bytes(&entry) - pieces.run_bytes(&file);
+                    let data = data_bytes(&entry);
+                    let rest = data - pieces.run_bytes(&file);
                     let progress = Mutex::new(Progress { left, failure, ..Progress::default() });
-                    Some(Making { file: open, size, extents: entry.extents, rest, progress })
+                    Some(Making { file: open, extents: entry.extents, data, rest, progress })
                 }
             });
         }
@@ -123,7 +122,7 @@ impl<'m> Assembly<'m> {
         }
         starts.push(order.len());
         let passed = (0..pieces.member_count()).map(|_| AtomicBool::new(false)).collect();
-        Ok(Self { pieces, files: making, first_runs, at, order, starts, wanted, passed })
+        Self { pieces, files: making, first_runs, at, order, starts, wanted, passed }
     }
 
     /// Is something wanted of the package with this index?
@@ -159,7 +158,7 @@ impl<'m> Assembly<'m> {
     /// It cannot be read, or written. If it has another length than it should, the file cannot be put together.
     pub(crate) fn put_rest(&self, file: usize, rest: &mut dyn Read) -> Result<(), CopyError> {
         let Some(Some(making)) = self.files.get(file) else { return Ok(()) };
-        let runs = self.pieces.files().nth(file).map(|file| file.runs).unwrap_or_default();
+        let runs = self.pieces.runs_of(file).unwrap_or_default();
         let mut end = 0;
         for number in runs {
             let gap = self.pieces.run(number).gap;
@@ -168,8 +167,7 @@ impl<'m> Assembly<'m> {
             }
             end = self.at[number] + self.pieces.run(number).length;
         }
-        let data = making.data_bytes();
-        if making.copy(rest, end, data - end)? {
+        if making.copy(rest, end, making.data - end)? {
             let more = rest.read(&mut [0]).map_err(CopyError::Read)?;
             match more {
                 0 => making.progress().has_rest = true,
@@ -245,13 +243,6 @@ fn index(number: u32) -> usize {
 impl Making {
     fn progress(&self) -> std::sync::MutexGuard<'_, Progress> {
         self.progress.lock().expect("no holder of this lock panics")
-    }
-
-    fn data_bytes(&self) -> u64 {
-        match &self.extents {
-            None => self.size,
-            Some(extents) => extents.iter().map(|extent| extent.length).sum(),
-        }
     }
 
     fn has_other_rest(&self) {

@@ -24,8 +24,7 @@ impl Writer<'_> {
     ) -> Result<bool, PackError> {
         let scanned = self.scan.entries[index].clone();
         let Some(pieces) = &self.plan.pieces else { return Ok(false) };
-        let Some(position) = pieces.position(&scanned.path) else { return Ok(false) };
-        let Some(file) = pieces.files().nth(position) else { return Ok(false) };
+        let Some(file) = pieces.file(&scanned.path) else { return Ok(false) };
         let Kind::File { size } = scanned.kind else { return Ok(false) };
         let runs = file.runs.clone().map(|run| (pieces.run(run).gap, pieces.run(run).length));
         let (runs, run_bytes): (VecDeque<_>, _) = (runs.collect(), pieces.run_bytes(&file));

@@ -70,10 +70,10 @@ pub(super) fn begin<'r>(
             file.as_ref().map(|(entry, begun)| Ok((entry.clone(), begun.file().try_clone()?)));
         wanted.transpose()
     });
-    let assembly = wanted
+    let wanted = wanted
         .collect::<io::Result<Vec<_>>>()
-        .and_then(|wanted| Assembly::new(pieces, wanted))
         .map_err(|error| RestoreError::Target { target: run.target.path().to_path_buf(), error })?;
+    let assembly = Assembly::new(pieces, wanted);
     for (index, number) in numbers.into_iter().enumerate() {
         if files[index].is_none() {
             continue;

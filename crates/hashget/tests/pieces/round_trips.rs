@@ -8,7 +8,7 @@ use hashget::hashdb::{BlockStore, HashDbWriter as _, LocalHashDb};
 use hashget::index::Indexer;
 use hashget::model::manifest::AnyManifest;
 use hashget::model::{Digest, Evidence, PackageRecord, RelPath};
-use hashget::monitor::Silent;
+use hashget::monitor::{Recorder, Silent};
 use hashget::pack::{HashesKept, PackOptions, Summary, Tool};
 use hashget::restore::{Part as RestoredPart, RestoreOptions};
 use hashget_testkit::trees::{self, snapshot};
@@ -117,7 +117,7 @@ fn a_part_of_the_tree_takes_its_own_pieces_alone() {
     for codec in [Codec::Zstd, Codec::None] {
         let (archive, packed) = scene.pack_well(&PackOptions { codec, ..options() });
         assert_eq!(packed.pieces.files, 2);
-        let recorder = hashget::monitor::Recorder::default();
+        let recorder = Recorder::default();
         let selection = Selection::only(RelPath::new("images/other").unwrap());
         let part = RestoredPart { selection: &selection, strip_components: 1, members: None };
         let target = scene.target();
@@ -136,7 +136,7 @@ fn a_part_of_the_tree_takes_its_own_pieces_alone() {
 fn what_a_plan_says_is_what_happens() {
     let scene = with_image(&tar_image());
     let (archive, _) = scene.pack_well(&options());
-    let (target, recorder) = (scene.target(), hashget::monitor::Recorder::default());
+    let (target, recorder) = (scene.target(), Recorder::default());
     let options = RestoreOptions::default();
     let planned =
         scene.restorer().plan_unpack(&mut &*archive, &target, None, &options, &recorder).unwrap();
@@ -182,6 +182,25 @@ fn a_package_whose_blocks_cannot_be_kept_is_indexed_all_the_same() {
 }
 
 #[test]
+fn damaged_blocks_are_said_once_and_can_be_made_anew() {
+    let scene = with_image(&tar_image());
+    let blocks = scene.path("db").join("blocks").join(Digest::of(&package()).to_string());
+    let mut bytes = fs_err::read(&blocks).unwrap();
+    bytes[100] ^= 1;
+    fs_err::write(&blocks, bytes).unwrap();
+    for expected in [1, 0] {
+        let recorder = Recorder::default();
+        let (archive, packed) = scene.pack(&options(), &recorder).unwrap();
+        assert_eq!(packed.pieces.files, 0);
+        assert_eq!(problems(&recorder).matches("its blocks are damaged").count(), expected);
+        assert!(!blocks.exists());
+        scene.unpack_well(&archive, &snapshot(&scene.tree()));
+    }
+    scene.index("tool-1.0.tar", &package());
+    assert_eq!(scene.pack_well(&options()).1.pieces.files, 1);
+}
+
+#[test]
 fn packages_of_a_tree_that_were_indexed_before_get_blocks_once() {
     let scene = Scene::new();
     scene.index("tool-1.0.tar", &package());
@@ -210,7 +229,7 @@ fn packages_of_a_tree_that_were_indexed_before_get_blocks_once() {
 #[test]
 fn for_another_tool_there_are_none() {
     let scene = with_image(&tar_image());
-    let (list, recorder) = (scene.path("list"), hashget::monitor::Recorder::default());
+    let (list, recorder) = (scene.path("list"), Recorder::default());
     let prepared =
         scene.packer().prepare(&scene.tree(), &list, Tool::Tar, options(), &recorder).unwrap();
     assert_eq!((prepared.summary.pieces.files, problems(&recorder)), (0, String::new()));

@@ -104,8 +104,7 @@ pub(super) fn add_manifest(
     environment: &Environment<'_>,
 ) -> anyhow::Result<Vec<ReliedOn>> {
     let name = archive.display().to_string();
-    let file_name = archive.file_name().and_then(|name| name.to_str());
-    let series = file_name.and_then(ArchiveName::parse).map(|name| name.series().to_string());
+    let series = ArchiveName::of_path(archive).map(|name| name.series().to_string());
     let mut beside = Supplements::new(environment.limits.clone());
     add_beside(archive, &mut beside, environment)?;
     let of = archive_of(archive, manifest);

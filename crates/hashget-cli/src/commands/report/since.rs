@@ -53,39 +53,19 @@ pub(super) fn since(
     }
     let knowledge = Knowledge::new(environment, false)?.with_digests();
     let mut compared = compare(&mut before, &mut after, &knowledge, environment)?;
-    compared.differences.sort_by(|a, b| b.weight().cmp(&a.weight()).then(a.path.cmp(&b.path)));
-    sentences.insert(0, of_entries(&compared.differences));
+    compared.sort_by_weight();
+    let totals = compared.totals().lines();
+    sentences.splice(0..0, totals.into_iter().map(|line| line + "."));
     if !compared.unknown.is_empty() {
         let parts = counted(compared.unknown.len() as u64, "part", "parts");
         sentences.push(format!(
             "Not compared: {parts} of packages whose files are not known by name; `hashget diff --fetch` compares them."
         ));
     }
-    let (unknown, found): (Vec<&Difference>, Vec<&Difference>) =
-        compared.differences.iter().partition(|one| one.change == Change::Unknown);
-    if !unknown.is_empty() {
-        let entries = counted(unknown.len() as u64, "entry", "entries");
-        sentences.push(format!("Contents of {entries} not compared: no digest is known."));
-    }
-    let rows: Vec<SinceRow> = found.iter().take(ROWS).map(|one| row(one)).collect();
-    let more = found.len() - rows.len();
+    let found = || compared.differences.iter().filter(|one| one.change != Change::Unknown);
+    let rows: Vec<SinceRow> = found().take(ROWS).map(row).collect();
+    let more = found().count() - rows.len();
     Ok(Since { earlier: escaped(subject(earlier, false).title.as_bytes()), sentences, rows, more })
-}
-
-fn of_entries(differences: &[Difference]) -> String {
-    let count = |is: fn(&Change) -> bool| {
-        differences.iter().filter(|difference| is(&difference.change)).count() as u64
-    };
-    let grown = differences.iter().map(|one| one.after.saturating_sub(one.before));
-    let shrunk = differences.iter().map(|one| one.before.saturating_sub(one.after));
-    format!(
-        "{} added, {} removed, {} changed; files grew by {} and shrank by {}.",
-        counted(count(|change| *change == Change::Added), "entry", "entries"),
-        count(|change| *change == Change::Removed),
-        count(|change| matches!(change, Change::Changed(_))),
-        size(grown.fold(0, u64::saturating_add)),
-        size(shrunk.fold(0, u64::saturating_add)),
-    )
 }
 
 /// Which packages were added, and which are needed no more.

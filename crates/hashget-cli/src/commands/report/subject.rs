@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hashget::pending_file::folder_of;
 use hashget_backup::series::ArchiveName;
 use jiff::Timestamp;
 
@@ -27,7 +28,7 @@ pub(super) fn subject(path: &Path, is_live: bool) -> Subject {
         return Subject { title: "An archive".to_owned(), path: None };
     }
     let shown = path.display().to_string();
-    if let Some(archive) = archive_of_job(path) {
+    if let Some(archive) = ArchiveName::of_path(path) {
         let (series, time) = (archive.series(), archive.started().strftime("%Y-%m-%d %H:%M UTC"));
         let title = format!("{}: {}, {time}", series.host(), series.job());
         return Subject { title, path: Some(shown) };
@@ -50,18 +51,12 @@ pub(super) fn today() -> String {
     Timestamp::now().strftime(DATE).to_string()
 }
 
-/// The name of an archive, if a job made it.
-pub(super) fn archive_of_job(path: &Path) -> Option<ArchiveName> {
-    ArchiveName::parse(path.file_name()?.to_str()?)
-}
-
 /// The archive of the same series that lies beside `path` and was made last before it.
 pub(super) fn earlier_archive(path: &Path) -> Option<PathBuf> {
-    let archive = archive_of_job(path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let names = fs_err::read_dir(folder.unwrap_or(Path::new("."))).ok()?.filter_map(Result::ok);
-    let names = names.filter_map(|entry| {
-        let name = ArchiveName::parse(entry.file_name().to_str()?)?;
+    let archive = ArchiveName::of_path(path)?;
+    let entries = fs_err::read_dir(folder_of(path)).ok()?.filter_map(Result::ok);
+    let names = entries.filter_map(|entry| {
+        let name = ArchiveName::of_path(&entry.path())?;
         let is_earlier = name.series() == archive.series() && name.started() < archive.started();
         is_earlier.then(|| (name.started(), entry.path()))
     });

@@ -58,8 +58,8 @@ impl Pieced {
         let mut files: Vec<Option<(Entry, File)>> = vec![];
         files.resize_with(self.len(), || None);
         files[index] = Some((self.entries[index].clone(), file.try_clone().map_err(keep)?));
-        let assembly = Assembly::new(&self.pieces, files).map_err(keep)?;
-        let rest = self.pieces.files().nth(index).map(|file| file.rest);
+        let assembly = Assembly::new(&self.pieces, files);
+        let rest = self.pieces.rest_of(index);
         Ok(Making { entry: &self.entries[index], index, rest, assembly })
     }
 }

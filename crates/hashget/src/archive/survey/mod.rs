@@ -134,8 +134,7 @@ impl Survey {
     /// Counts what is made of pieces with the packages that give these.
     fn take_pieces(&mut self, pieces: &Pieces) {
         for file in self.files.iter_mut().filter(|file| file.given_by.is_none()) {
-            let Some(position) = pieces.position(&file.path) else { continue };
-            if let Some(piece) = pieces.files().nth(position) {
+            if let Some(piece) = pieces.file(&file.path) {
                 file.bytes = file.bytes.saturating_sub(pieces.run_bytes(&piece));
             }
         }

@@ -7,6 +7,7 @@ mod beginning;
 mod columns;
 mod cursor;
 mod derived;
+mod differences;
 mod needs;
 mod pieces;
 mod sparse;

@@ -35,7 +35,7 @@ pub struct Pieces {
     /// ... its bytes, ...
     length: Vec<u64>,
     /// ... the index of its member, ...
-    #[serde(with = "steps")]
+    #[serde(with = "super::differences")]
     of: Vec<u32>,
     /// ... and where it begins there.
     offset: Vec<u64>,
@@ -158,13 +158,34 @@ impl Pieces {
 
     /// The files, by their paths.
     pub fn files(&self) -> impl Iterator<Item = PiecedFile> + '_ {
-        let ends = self.runs.iter().scan(0_usize, |end, count| {
+        let rows = self.path.iter().zip(&self.rest).zip(self.ranges());
+        rows.map(|((path, &rest), runs)| PiecedFile { path: path_of(path), rest, runs })
+    }
+
+    /// The file at `path`.
+    pub fn file(&self, path: &RelPath) -> Option<PiecedFile> {
+        let index = self.position(path)?;
+        let (rest, runs) = (self.rest[index], self.runs_of(index)?);
+        Some(PiecedFile { path: path.clone(), rest, runs })
+    }
+
+    /// The runs of the file with this index, by their numbers.
+    pub(crate) fn runs_of(&self, index: usize) -> Option<Range<usize>> {
+        self.ranges().nth(index)
+    }
+
+    /// The number of the rest of the file with this index.
+    pub(crate) fn rest_of(&self, index: usize) -> Option<u32> {
+        self.rest.get(index).copied()
+    }
+
+    /// The runs of each file, by their numbers.
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.runs.iter().scan(0_usize, |end, count| {
             let first = *end;
             *end += usize::try_from(*count).unwrap_or(usize::MAX);
             Some(first..*end)
-        });
-        let rows = self.path.iter().zip(&self.rest).zip(ends);
-        rows.map(|((path, &rest), runs)| PiecedFile { path: path_of(path), rest, runs })
+        })
     }
 
     /// The index of the file at `path`.
@@ -367,51 +388,5 @@ impl Manifest {
             self.archived.entry(row.ok_or_else(missing)?)
         };
         pieces.files().map(entry).collect()
-    }
-}
-
-/// A column of numbers of which JSON has the differences to the one before.
-mod steps {
-    use std::fmt;
-
-    use serde::de::{Error, SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        numbers: &[u32],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let step = |before: &mut i64, number: &u32| {
-            let number = i64::from(*number);
-            Some(number - std::mem::replace(before, number))
-        };
-        serializer.collect_seq(numbers.iter().scan(0, step))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<u32>, D::Error> {
-        struct Numbers;
-
-        impl<'de> Visitor<'de> for Numbers {
-            type Value = Vec<u32>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of differences")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<u32>, A::Error> {
-                let (mut numbers, mut before) = (Vec::new(), 0_i64);
-                while let Some(step) = list.next_element::<i64>()? {
-                    before = before.wrapping_add(step);
-                    let number = u32::try_from(before);
-                    numbers.push(number.map_err(|_| A::Error::custom("no index of a member"))?);
-                }
-                numbers.shrink_to_fit();
-                Ok(numbers)
-            }
-        }
-
-        deserializer.deserialize_seq(Numbers)
     }
 }

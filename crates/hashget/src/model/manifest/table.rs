@@ -28,7 +28,7 @@ pub struct EntryTable {
     uid: Vec<u32>,
     gid: Vec<u32>,
     /// In memory each is the time itself.
-    #[serde(with = "differences")]
+    #[serde(with = "super::differences")]
     seconds: Vec<i64>,
     nanoseconds: Vec<u32>,
     #[serde(skip_serializing_if = "Sparse::is_empty")]
@@ -283,50 +283,6 @@ impl EntryTable {
             sha256: self.sha256.get(index).copied(),
             extents,
         })
-    }
-}
-
-/// A column of numbers of which JSON has the differences to the one before.
-mod differences {
-    use std::fmt;
-
-    use serde::de::{SeqAccess, Visitor};
-    use serde::{Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        numbers: &[i64],
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let difference = |before: &mut i64, number: &i64| {
-            Some(number.wrapping_sub(std::mem::replace(before, *number)))
-        };
-        serializer.collect_seq(numbers.iter().scan(0, difference))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Vec<i64>, D::Error> {
-        struct Numbers;
-
-        impl<'de> Visitor<'de> for Numbers {
-            type Value = Vec<i64>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("a list of differences")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<i64>, A::Error> {
-                let (mut numbers, mut before) = (Vec::new(), 0_i64);
-                while let Some(difference) = list.next_element::<i64>()? {
-                    before = before.wrapping_add(difference);
-                    numbers.push(before);
-                }
-                numbers.shrink_to_fit();
-                Ok(numbers)
-            }
-        }
-
-        deserializer.deserialize_seq(Numbers)
     }
 }
 

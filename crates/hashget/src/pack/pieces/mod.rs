@@ -6,7 +6,7 @@
 mod scan;
 mod table;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use super::known::{KnownPackage, Requirements, add_checks};
@@ -26,7 +26,6 @@ use table::{Added, Table};
 const LEAST_BYTES: u64 = 1 << 20;
 /// Runs have at least this part of a file's data.
 const SHARE: u64 = 4;
-
 /// So many files of a tree at most are made of pieces, the largest: restoring has all of them open.
 const MOST_FILES: usize = 100;
 
@@ -52,9 +51,10 @@ impl Packer<'_> {
         if candidates.is_empty() {
             return Ok(());
         }
-        let mut known = self.packages_with_blocks(store, packages, plan, requirements, monitor)?;
-        let is_relied_on: Vec<bool> =
-            known.iter().map(|one| is_chosen(one, packages, plan)).collect();
+        let relied_on: HashSet<PackageId> =
+            plan.chosen.iter().map(|&index| packages[index].id).collect();
+        let mut known = self.packages_with_blocks(store, &relied_on, requirements, monitor)?;
+        let is_relied_on: Vec<bool> = known.iter().map(|one| relied_on.contains(&one.id)).collect();
         let mut table = Table::new();
         for (index, one) in known.iter().enumerate() {
             monitor.check_interrupted()?;
@@ -94,8 +94,7 @@ impl Packer<'_> {
     fn packages_with_blocks(
         &self,
         store: &BlockStore,
-        packages: &[ChosenPackage<'_>],
-        plan: &Plan,
+        relied_on: &HashSet<PackageId>,
         requirements: &Requirements<'_>,
         monitor: &dyn Monitor,
     ) -> Result<Vec<KnownPackage>, PackError> {
@@ -117,10 +116,10 @@ impl Packer<'_> {
             }
         }
         add_checks(self.hashdb, &mut known)?;
-        known.retain(|one| is_chosen(one, packages, plan) || requirements.is_usable(one));
-        known.sort_by_key(|one| (one.record.sha256, !is_chosen(one, packages, plan)));
+        known.retain(|one| relied_on.contains(&one.id) || requirements.is_usable(one));
+        known.sort_by_key(|one| (one.record.sha256, !relied_on.contains(&one.id)));
         known.dedup_by_key(|one| one.record.sha256);
-        known.sort_by_key(|one| (!is_chosen(one, packages, plan), one.record.url.clone()));
+        known.sort_by_cached_key(|one| (!relied_on.contains(&one.id), one.record.url.clone()));
         Ok(known)
     }
 
@@ -152,11 +151,6 @@ impl Packer<'_> {
         wanted.into_iter().for_each(|index| may_use[index] = is_certain(&known[index]));
         Ok(may_use)
     }
-}
-
-/// Is this one of the packages that the plan relies on?
-fn is_chosen(known: &KnownPackage, packages: &[ChosenPackage<'_>], plan: &Plan) -> bool {
-    plan.chosen.iter().any(|&index| packages[index].id == known.id)
 }
 
 fn gain(runs: &[Found]) -> u64 {
@@ -252,12 +246,10 @@ fn add_to_plan(
     if candidates.is_empty() {
         return;
     }
-    let mut numbers: BTreeMap<usize, usize> = BTreeMap::new();
-    for (number, &chosen) in plan.chosen.iter().enumerate() {
-        numbers.extend(
-            known.iter().position(|one| one.id == packages[chosen].id).map(|at| (at, number)),
-        );
-    }
+    // By package, its number in the plan.
+    let of_chosen = |(number, &chosen): (usize, &usize)| (packages[chosen].id, number);
+    let mut numbers: HashMap<PackageId, usize> =
+        plan.chosen.iter().enumerate().map(of_chosen).collect();
     let mut pieces = Pieces::default();
     let mut members: HashMap<u32, u32> = HashMap::new();
     for (rest, Candidate { entry, runs, .. }) in (0_u32..).zip(candidates) {
@@ -269,7 +261,7 @@ fn add_to_plan(
             let member = *members.entry(run.member).or_insert_with(|| {
                 let (package, path) = table.member(run.member);
                 let number = *numbers
-                    .entry(package)
+                    .entry(known[package].id)
                     .or_insert_with(|| add_package(&known[package], packages, plan));
                 pieces.add_member(u32::try_from(number).expect("fewer than 2^32 packages"), &path)
             });
