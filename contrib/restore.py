@@ -66,7 +66,7 @@ FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
 # Features of the table "Needs" of docs/format.md that this program knows.
-KNOWN_FEATURES = frozenset(["restorer", "derived", "pieces"])
+KNOWN_FEATURES = frozenset(["restorer", "derived", "pieces", "tools"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1983,6 +1983,9 @@ class Restore:
             self.attempt("entry", self.add, path, entry)
             if entry.type == "f":
                 whole.append((path, entry)) if member is None else wanted.setdefault(member, []).append((path, entry))
+        self.left_to_programs(wanted, derived)
+        if not (placements or wanted or whole or runs):
+            return
         self.report.progress("%s %s" % (label, url))
         try:
             file, right = self.places.get(package)
@@ -2028,6 +2031,18 @@ class Restore:
             except DAMAGE as error:
                 self.report.problem("package", "%s cannot be read: %s" % (url, shown(error)), UNPROVEN)
         self.left_over(wanted, url)
+
+    def left_to_programs(self, wanted, derived):
+        """Names what programs of packages make: this program runs none."""
+        for number, how in enumerate(derived):
+            start = b"!/%d/" % number
+            made = [wanted.pop(member) for member in list(wanted) if how.get("tool") and member.startswith(start)]
+            if made:
+                paths = [path for entries in made for path, _ in entries]
+                self.named.update(paths)
+                files = "%d files" % len(paths) if len(paths) > 1 else "1 file"
+                self.report.problem("derived file", "%s not made, which a program makes (recipe %s): `hashget restore --derive all` does "
+                                    "that (%s)" % (files, shown(how.get("recipe")), shown(min(paths))), INCOMPLETE)
 
     def left_over(self, wanted, url):
         for entries in wanted.values():

@@ -58,6 +58,8 @@ pub(crate) struct Config {
     /// Limit on a decoder's window or dictionary.
     #[serde(default, deserialize_with = "bytes")]
     pub(crate) window_limit: Option<u64>,
+    /// Seconds that a program of a recipe may take.
+    pub(crate) program_seconds: Option<u64>,
     /// Size to which the cache is trimmed.
     #[serde(default, deserialize_with = "bytes")]
     pub(crate) cache_limit: Option<u64>,
@@ -303,6 +305,7 @@ mod tests {
             proxy   = "http://proxy.example:3128"
             download_limit = "2GiB"
             window_limit = "2G"
+            program_seconds = 60
             cache_limit = "10G"
 
             [[mirror]]
@@ -343,6 +346,7 @@ mod tests {
         assert!(config.token_files().eq([("Packages.internal:8080", token_file)]));
         assert_eq!((config.download_limit, config.cache_limit), (Some(2 << 30), Some(10 << 30)));
         assert_eq!(config.window_limit, Some(2 << 30));
+        assert_eq!(config.program_seconds, Some(60));
         assert_eq!(config.rules.len(), 1);
     }
 

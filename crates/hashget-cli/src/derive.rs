@@ -3,19 +3,23 @@
 //! Invariant: the option means the same wherever it is.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use hashget::derived::Derive;
 use hashget::model::Amount;
+use hashget::programs::Programs;
 use serde_json::{Map, Value, json};
 
+use crate::environment::Environment;
 use crate::output::{counted, size};
+use crate::programs::Confined;
 
 /// Which recipes are carried out.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Deriving {
-    /// Which derived files to make out of packages: none, or those that hashget makes itself
-    #[arg(long, value_enum, value_name = "none|pure", default_value = "pure")]
+    /// Which derived files to make out of packages: none, those that hashget makes itself, or also what their programs make
+    #[arg(long, value_enum, value_name = "none|pure|all", default_value = "pure")]
     #[arg(hide_default_value = true, hide_possible_values = true)]
     derive: Which,
 }
@@ -26,6 +30,7 @@ enum Which {
     None,
     #[default]
     Pure,
+    All,
 }
 
 impl Deriving {
@@ -33,7 +38,19 @@ impl Deriving {
         match self.derive {
             Which::None => Derive::None,
             Which::Pure => Derive::Pure,
+            Which::All => Derive::All,
         }
+    }
+
+    /// What runs the programs of packages, if they are to be run: those of the archives that the configuration knows.
+    pub(crate) fn programs(&self, environment: &Environment<'_>) -> Option<Programs> {
+        let archives = environment.config.archives().into_iter();
+        let archives = archives.flat_map(|archive| [archive.packages, archive.repositories]);
+        let programs = || {
+            let runner = Arc::new(Confined::new(environment.config.program_seconds));
+            Programs { runner, archives: archives.flatten().collect() }
+        };
+        (self.which() == Derive::All).then(programs)
     }
 }
 

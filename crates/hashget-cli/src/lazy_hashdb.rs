@@ -52,4 +52,8 @@ impl HashDb for LazyHashDb {
     ) -> Result<(), HashDbError> {
         self.get()?.each_member(package, visit)
     }
+
+    fn named(&self, kind: &str, beginning: &str, most: u32) -> Result<Vec<PackageId>, HashDbError> {
+        self.get()?.named(kind, beginning, most)
+    }
 }

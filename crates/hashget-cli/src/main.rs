@@ -29,6 +29,7 @@ mod parts;
 mod places;
 mod pools;
 mod program;
+mod programs;
 #[cfg(test)]
 #[path = "../../hashget-published/tests/conformance/files.rs"]
 mod published_files;
@@ -50,6 +51,10 @@ use arguments::Arguments;
 use output::Console;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == programs::ARGUMENT) {
+        return programs::become_program(arguments);
+    }
     file_size_limit::make_it_an_error();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,

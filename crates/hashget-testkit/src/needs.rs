@@ -43,6 +43,8 @@ pub enum Need {
     ManyFiles,
     /// System calls can be intercepted (seccomp notifications).
     Interception,
+    /// Processes can be confined by Landlock.
+    Landlock,
     /// Temporary files can have extended attributes.
     Attributes,
     /// Temporary files can be protected from changes (`chattr +i`).
@@ -72,6 +74,7 @@ impl Need {
             Self::OwnProc => (may_hide_proc(), "the right to unmount /proc in a namespace"),
             Self::ManyFiles => (may_have_many_files(), "the right to 12,000 open files"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
+            Self::Landlock => (has_landlock(), "a kernel with Landlock"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
             Self::Flags => (may_protect(), "chattr and the right to make files immutable"),
             Self::Holes => (has_holes(), "temporary files with holes"),
@@ -100,6 +103,7 @@ impl Need {
             | Self::ManyFiles
             | Self::User
             | Self::Attributes
+            | Self::Landlock
             | Self::Holes
             | Self::Dpkg
             | Self::StartedWith(_)
@@ -258,4 +262,14 @@ fn has_holes() -> bool {
 
 fn temporary() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder can be made")
+}
+
+/// Does the kernel take a set of rules? Nothing is confined by making one.
+fn has_landlock() -> bool {
+    use landlock::{
+        ABI, Access as _, AccessFs, CompatLevel, Compatible as _, Ruleset, RulesetAttr as _,
+    };
+    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    let handled = rules.handle_access(AccessFs::from_all(ABI::V1));
+    handled.and_then(Ruleset::create).is_ok()
 }

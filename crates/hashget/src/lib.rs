@@ -189,6 +189,7 @@ pub mod parallel;
 pub mod parity;
 pub mod pending_file;
 pub mod places;
+pub mod programs;
 pub mod restore;
 pub mod sbom;
 pub mod storage;

@@ -115,7 +115,8 @@ impl Verify {
         let local = Failover::new(own);
         let rehearsed = with_verifier(&supplemented, &local, environment, |verifier| {
             let (options, limits) = (self.options(), &environment.limits);
-            let rehearser = Rehearser { verifier, options, limits, accepting };
+            let programs = self.deriving.programs(environment);
+            let rehearser = Rehearser { verifier, options, limits, accepting, programs };
             rehearser.rehearse(&manifest, contents, &self.archive, environment.console)
         })?
         .with_context(|| self.failed())?;

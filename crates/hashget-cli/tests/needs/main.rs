@@ -24,6 +24,7 @@ mod other_disks;
 mod par2;
 mod prepare;
 mod procfs;
+mod programs;
 mod sbom;
 mod shared_bucket;
 mod snapshots;
@@ -37,12 +38,18 @@ mod users;
 use std::process::ExitCode;
 
 use hashget_testkit::needs::Need::{
-    Attributes, Flags, Fuse, Holes, Image, Interception, Minutes, Mount, OwnProc, Root, Tool,
+    Attributes, Flags, Fuse, Holes, Image, Interception, Landlock, Minutes, Mount, OwnProc, Root,
+    Tool,
 };
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
+    programs::a_confined_program_makes_what_the_tree_has: [Landlock, Tool("cc")],
+    programs::what_is_not_asked_for_or_not_right_is_archived: [Landlock, Tool("cc")],
+    programs::programs_that_misbehave_cost_what_they_should_make: [Landlock, Tool("cc")],
+    programs::a_manifest_runs_no_other_program: [Landlock, Tool("cc")],
+    programs::who_runs_no_programs_names_what_they_make: [Landlock, Tool("cc"), Tool("python3"), Tool("zstd")],
     age::whoever_is_asked_for_a_passphrase_can_stop: [Tool("setsid")],
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],
     beside::supplements_are_read_without_hashget: [Tool("python3"), Tool("zstd")],

@@ -157,6 +157,15 @@ impl Ended {
         self
     }
 
+    /// None of these is in its messages.
+    #[track_caller]
+    pub(crate) fn says_not(self, parts: &[&str]) -> Self {
+        for part in parts {
+            assert!(!self.stderr.contains(part), "{part} in:\n{}", self.stderr);
+        }
+        self
+    }
+
     /// Standard error has all these parts.
     #[track_caller]
     pub(crate) fn says(self, parts: &[&str]) -> Self {

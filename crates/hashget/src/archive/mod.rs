@@ -32,6 +32,7 @@ mod difference;
 pub(crate) mod directory;
 mod error;
 mod head;
+pub(crate) mod kept_contents;
 mod listing;
 mod manifest;
 mod missing;

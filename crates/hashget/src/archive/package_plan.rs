@@ -239,6 +239,13 @@ impl<'m> PackagePlan<'m> {
             .collect()
     }
 
+    /// The run of a program that makes an entry of `files`, by its index, and where that was in the tree.
+    pub(crate) fn run_of(&self, part: ManifestPart) -> Option<(usize, RelPath)> {
+        let ManifestPart::File(index) = part else { return None };
+        let (number, _, made) = self.package.run_of(self.files[index].from.as_ref()?)?;
+        Some((number, made?))
+    }
+
     /// An entry of `files` that is not to be restored now: whoever says so names it.
     pub(crate) fn leave_out(&mut self, part: ManifestPart) {
         if let ManifestPart::File(index) = part {

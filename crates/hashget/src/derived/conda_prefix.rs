@@ -102,6 +102,8 @@ impl CondaPrefix {
                 let derived = Derived {
                     recipe: self.name().to_owned(),
                     from: Some(member),
+                    tool: Vec::new(),
+                    patches: Vec::new(),
                     parameters: BTreeMap::from(parameters),
                 };
                 proposals.push(Proposal { path, derived, contents: Some(packed) });
@@ -239,7 +241,13 @@ mod tests {
     fn made(mode: &str, prefix: &str, contents: &[u8]) -> Result<Vec<u8>, String> {
         let parameters = [(MODE, mode), (PLACEHOLDER, PLACE), (PREFIX, prefix)];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let derived = Derived { recipe: String::new(), from: None, parameters: parameters.into() };
+        let derived = Derived {
+            recipe: String::new(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters: parameters.into(),
+        };
         let mut made = Made::new(1000);
         let from = Ingredients { members: &[], contents: Some(contents) };
         CondaPrefix.make(&derived, &from, &mut made).map_err(|error| error.to_string())?;

@@ -42,8 +42,13 @@ impl Recipe for DpkgList {
             let path = RelPath::new([&place, &b"list"[..]].concat()).ok();
             path.filter(|path| scene.is_wanted(path))
         };
-        let derived =
-            Derived { recipe: self.name().to_owned(), from: None, parameters: Default::default() };
+        let derived = Derived {
+            recipe: self.name().to_owned(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters: Default::default(),
+        };
         let proposal = |path| Proposal { path, derived: derived.clone(), contents: None };
         places(package, CONTROL).into_iter().filter_map(list).map(proposal).collect()
     }
@@ -64,7 +69,13 @@ mod tests {
             sha256: None,
         };
         let members: Vec<Ingredient> = paths.iter().map(member).collect();
-        let derived = Derived { recipe: String::new(), from: None, parameters: Default::default() };
+        let derived = Derived {
+            recipe: String::new(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters: Default::default(),
+        };
         let mut made = Made::new(100);
         let from = Ingredients { members: &members, contents: None };
         DpkgList.make(&derived, &from, &mut made).unwrap();

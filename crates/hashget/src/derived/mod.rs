@@ -32,6 +32,8 @@ pub enum Derive {
     /// Those that hashget carries out itself, without any other program.
     #[default]
     Pure,
+    /// Also those that run a program out of a package.
+    All,
 }
 
 /// What a recipe wants of a member.

@@ -18,6 +18,10 @@ use crate::model::{HashingReader, Kind, Member, MemberMetadata, RelPath};
 const MOST_MEMBERS: usize = 1 << 20;
 pub(crate) const MOST_NAME_BYTES: usize = 64 << 20;
 
+/// Why what a program makes is not made while its package is read.
+const BY_PROGRAM: &str =
+    "a program has to make it: a restore of the whole tree with `--derive all` does that";
+
 /// Visits all members of a package, and then the derived ones that are wanted of it.
 ///
 /// # Errors
@@ -56,6 +60,8 @@ struct Gathering<'p, 'v> {
     of_member: BTreeMap<RelPath, Vec<Task<'p>>>,
     /// What is made from the package as a whole.
     of_package: Vec<Task<'p>>,
+    /// What programs make, which is not made here.
+    of_programs: Vec<RelPath>,
     members: Vec<Ingredient>,
     name_bytes: usize,
     has_too_many: bool,
@@ -64,9 +70,13 @@ struct Gathering<'p, 'v> {
 impl<'p, 'v> Gathering<'p, 'v> {
     fn new(package: &'p Package, wanted: &[Member], visitor: &'v mut dyn Visitor) -> Self {
         let mut of_member: BTreeMap<RelPath, Vec<Task<'p>>> = BTreeMap::new();
-        let mut of_package = Vec::new();
+        let (mut of_package, mut of_programs) = (Vec::new(), Vec::new());
         for member in wanted {
             let Some(derived) = package.derivation(&member.path) else { continue };
+            if derived.is_run() {
+                of_programs.push(member.path.clone());
+                continue;
+            }
             let task = Task { path: member.path.clone(), derived, most: member.size() };
             match &derived.from {
                 Some(from) => of_member.entry(from.clone()).or_default().push(task),
@@ -78,11 +88,23 @@ impl<'p, 'v> Gathering<'p, 'v> {
         };
         let recipes = RECIPES.iter().copied().filter(is_used).collect();
         let (members, name_bytes, has_too_many) = (Vec::new(), 0, false);
-        Self { visitor, recipes, of_member, of_package, members, name_bytes, has_too_many }
+        Self {
+            visitor,
+            recipes,
+            of_member,
+            of_package,
+            of_programs,
+            members,
+            name_bytes,
+            has_too_many,
+        }
     }
 
     /// Makes what is made from the package as a whole, and names what could not be made.
     fn make_the_rest(mut self) -> Result<(), VisitorError> {
+        for path in std::mem::take(&mut self.of_programs) {
+            self.visitor.bad_member(path.as_bytes(), BY_PROGRAM);
+        }
         let members = std::mem::take(&mut self.members);
         for task in std::mem::take(&mut self.of_package) {
             let from = Ingredients { members: &members, contents: None };

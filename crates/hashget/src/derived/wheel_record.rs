@@ -122,7 +122,13 @@ impl WheelRecord {
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| (name.to_owned(), value))
             .collect();
-        Some(Derived { recipe: self.name().to_owned(), from: None, parameters })
+        Some(Derived {
+            recipe: self.name().to_owned(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters,
+        })
     }
 }
 
@@ -244,7 +250,13 @@ mod tests {
         let parameters =
             [("ends", "crlf"), ("compiled", "cpython-311"), ("rows", "../../../bin/p,x,1")];
         let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let derived = Derived { recipe: String::new(), from: None, parameters: parameters.into() };
+        let derived = Derived {
+            recipe: String::new(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters: parameters.into(),
+        };
         let mut made = Made::new(10_000);
         let from = Ingredients { members: &members, contents: None };
         WheelRecord.make(&derived, &from, &mut made).unwrap();
@@ -264,7 +276,13 @@ mod tests {
 
     #[test]
     fn what_the_manifest_says_wrongly_is_named() {
-        let derived = Derived { recipe: String::new(), from: None, parameters: BTreeMap::new() };
+        let derived = Derived {
+            recipe: String::new(),
+            from: None,
+            tool: Vec::new(),
+            patches: Vec::new(),
+            parameters: BTreeMap::new(),
+        };
         let mut made = Made::new(10);
         let nothing = Ingredients::default();
         let error = WheelRecord.make(&derived, &nothing, &mut made).unwrap_err().to_string();

@@ -107,6 +107,11 @@ impl HashDb for JoinedHashDb<'_> {
         }
     }
 
+    fn named(&self, kind: &str, beginning: &str, most: u32) -> Result<Vec<PackageId>, HashDbError> {
+        let first = self.first.named(kind, beginning, most)?;
+        Ok(first.into_iter().map(|id| Of::First(id).id()).collect())
+    }
+
     fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
         let [(_, first), (_, second)] = apart(packages);
         self.first.prefetch_members(&first)?;

@@ -288,6 +288,10 @@ impl HashDb for LocalHashDb {
     ) -> Result<(), HashDbError> {
         self.with(|connection| each_member(&connection.transaction()?, package.to_raw(), visit))
     }
+
+    fn named(&self, kind: &str, beginning: &str, most: u32) -> Result<Vec<PackageId>, HashDbError> {
+        self.with(|connection| Ok(search::named(connection, kind, beginning, most)?))
+    }
 }
 
 impl HashDbWriter for LocalHashDb {

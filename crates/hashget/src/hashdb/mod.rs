@@ -113,6 +113,15 @@ pub trait HashDb: Send + Sync {
         Ok(members)
     }
 
+    /// The first `most` packages with a signature of this kind whose value begins so, by value. None where nobody can look so.
+    ///
+    /// # Errors
+    /// See [`HashDbError`].
+    fn named(&self, kind: &str, beginning: &str, most: u32) -> Result<Vec<PackageId>, HashDbError> {
+        let _ = (kind, beginning, most);
+        Ok(Vec::new())
+    }
+
     /// What a single key finds. For many keys, use [`Self::find`].
     ///
     /// # Errors

@@ -34,6 +34,7 @@ mod plan;
 mod pooling;
 mod prefixes;
 mod prepare;
+mod programs;
 mod read_back;
 mod replay;
 mod restorer;
@@ -256,8 +257,11 @@ impl Packer<'_> {
                 let keep = |size| options.hashes.keeps(size);
                 let mut plan = plan::plan(claims, &contents, packages, &read, &keep)?;
                 let read = |id| Members::read_plain(self.hashdb, id);
-                if options.derive == Derive::Pure {
+                if options.derive != Derive::None {
                     derive::derive(scan, packages, &read, &mut plan, monitor)?;
+                    if options.derive == Derive::All {
+                        self.run_programs(scan, packages, &requirements, &mut plan, monitor)?;
+                    }
                     if options.pieces {
                         self.find_pieces(scan, packages, &requirements, &mut plan, monitor)?;
                     }

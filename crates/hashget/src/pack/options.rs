@@ -12,6 +12,7 @@ use crate::detectors::{Detector, Machine};
 use crate::fetch::ManagedPool;
 use crate::model::Evidence;
 use crate::places::Policy;
+use crate::programs::Programs;
 use crate::tree::{BadGlob, FileSystems, Globs, Selected, Supplied};
 
 /// Which files have their digest in the manifest.
@@ -101,7 +102,9 @@ pub struct PackOptions<'a> {
     pub manifest_version: ManifestVersion,
     /// Which recipes leave out what they make. Only with [`ManifestVersion::Two`].
     pub derive: Derive,
-    /// Look for pieces of packages in large files, if the HashDB keeps blocks. Their rests can be in an archive alone. Only with [`Derive::Pure`].
+    /// Runs the programs of recipes, with [`Derive::All`].
+    pub programs: Option<Programs>,
+    /// Look for pieces of packages in large files, if the HashDB keeps blocks. Their rests can be in an archive alone. Not with [`Derive::None`].
     pub pieces: bool,
     /// `YYYY-MM-DD`: the backup must be restorable until this day; packages that expire earlier are not
     /// relied on.
@@ -184,6 +187,7 @@ impl Default for PackOptions<'_> {
             with_restorer: false,
             manifest_version: ManifestVersion::Two,
             derive: Derive::default(),
+            programs: None,
             pieces: true,
             expires: None,
             evidence: Evidence::Signed,

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use super::place::{Made, PlaceError, TargetFolder};
 use super::target::{BegunFile, Content, PresentFile, StagedFile, Target};
+use crate::archive::kept_contents::KeptContents;
 use crate::archive::{StoredContents, StoredThing};
 use crate::model::{Digest, Extent, HashingReader, Kind, Metadata, RelPath};
 
@@ -19,6 +20,8 @@ pub(super) struct ImaginedTarget<'f> {
     contents: Mutex<StoredContents>,
     /// Is what is put there kept in mind?
     remembers: AtomicBool,
+    /// The contents that are kept as a whole.
+    kept: KeptContents,
     /// The folder that has what the archive gave, if it was unpacked before.
     folder: Option<&'f TargetFolder>,
 }
@@ -26,8 +29,10 @@ pub(super) struct ImaginedTarget<'f> {
 impl<'f> ImaginedTarget<'f> {
     /// What the archive gave would be there.
     pub(super) fn new(name: PathBuf, contents: StoredContents) -> Self {
+        let mut contents = contents;
+        let kept = std::mem::take(&mut contents.kept);
         let (contents, remembers) = (Mutex::new(contents), AtomicBool::new(false));
-        Self { name, contents, remembers, folder: None }
+        Self { name, contents, remembers, kept, folder: None }
     }
 
     /// Nothing is there yet. What is put there is kept in mind until [`ImaginedTarget::forget`].
@@ -100,6 +105,13 @@ impl Target for ImaginedTarget<'_> {
         })
     }
 
+    fn contents(&self, path: &RelPath) -> Result<Option<Box<dyn Read + '_>>, PlaceError> {
+        match (self.kept.reader(path)?, self.folder) {
+            (None, Some(folder)) => Target::contents(folder, path),
+            (kept, _) => Ok(kept.map(|kept| Box::new(kept) as Box<dyn Read>)),
+        }
+    }
+
     fn stays(&self, _path: &RelPath, _metadata: &Metadata) -> Result<bool, PlaceError> {
         Ok(false)
     }
@@ -144,11 +156,15 @@ impl Target for ImaginedTarget<'_> {
 
     fn stage(
         &self,
-        _path: &RelPath,
+        path: &RelPath,
         _size: u64,
         content: &mut dyn Read,
     ) -> Result<Box<dyn StagedFile + '_>, PlaceError> {
-        Ok(Box::new(Digested::of(self, None, content)?))
+        let digested = match self.kept.wants(path) {
+            true => self.kept.keep(path, content, |content| Digested::of(self, None, content))?,
+            false => Digested::of(self, None, content)?,
+        };
+        Ok(Box::new(digested))
     }
 
     fn stage_with_holes(

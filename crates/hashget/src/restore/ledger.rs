@@ -14,7 +14,7 @@ use super::part::above;
 use crate::archive::path_map::PathMap;
 use crate::archive::placed::{Facts, Placed};
 use crate::model::manifest::EntryTable;
-use crate::model::{Digest, Entry, Metadata, RelPath, path_of};
+use crate::model::{Digest, Entry, Kind, Metadata, RelPath, Timestamp, path_of};
 
 /// Who says what a folder's metadata is; the least decides. The archive is before all packages.
 pub(super) type Rank = (usize, usize);
@@ -175,6 +175,20 @@ impl<'m> Ledger<'m> {
     /// Is `path` in its place, and no folder?
     pub(super) fn has(&self, path: &RelPath) -> bool {
         self.state().is_placed(path)
+    }
+
+    /// The regular files in their places whose paths are wanted, with their times.
+    pub(super) fn files_in_place(
+        &self,
+        is_wanted: &dyn Fn(&RelPath) -> bool,
+    ) -> Vec<(RelPath, Timestamp)> {
+        let state = self.state();
+        let rows = (0..state.archived.len()).filter(|&row| state.is_in_place(row));
+        let archived = rows.filter_map(|row| state.table.entry(row).ok());
+        let placed = (0..state.placed.len()).map(|number| state.placed(number));
+        let is_file = |entry: &Entry| matches!(entry.kind, Kind::File { .. });
+        let files = archived.chain(placed).filter(|one| is_file(one) && is_wanted(&one.path));
+        files.map(|entry| (entry.path, entry.metadata.mtime)).collect()
     }
 
     /// `path`, which was missing, may be in its place by now: then it is not missing.

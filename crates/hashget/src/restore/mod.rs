@@ -24,6 +24,7 @@ mod part;
 mod pieces;
 mod place;
 mod planned;
+mod programs;
 mod proof;
 mod ranges;
 mod rehearsal;
@@ -49,11 +50,12 @@ use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1};
 use crate::model::{RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Total};
+use crate::programs::Programs;
 use crate::storage::ArchiveSource;
 use extract::Extracted;
 use part::Places;
 use place::{PlaceError, TargetFolder};
-use run::Run;
+use run::{Run, RunsPrograms};
 
 /// What restoring stands on.
 pub struct Restorer<'a> {
@@ -82,6 +84,8 @@ pub struct RestoreOptions {
     pub attributes: bool,
     /// Which recipes are carried out. Files that others would make are missing then, and [`Restorer::restore`] completes them.
     pub derive: Derive,
+    /// Runs the programs of recipes, with [`Derive::All`].
+    pub programs: Option<Programs>,
     /// Leave the manifest in the tree when everything is done.
     pub keep_manifest: bool,
     /// Which files and other entries that are there and no folders are replaced. `None`: those that differ; and whatever is in the
@@ -106,6 +110,7 @@ impl Default for RestoreOptions {
             acls: true,
             attributes: true,
             derive: Derive::default(),
+            programs: None,
             keep_manifest: false,
             overwrite: None,
             delete: false,
@@ -286,9 +291,10 @@ impl Restorer<'_> {
         };
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let may_keep = options.rule() != Some(Overwrite::Always);
-        let derive = options.derive;
-        let run =
-            Run { part, may_keep, derive, ..Run::new(self, target, archived, total, monitor) };
+        let (derive, programs) = (options.derive, options.programs.as_ref());
+        let runs_programs = RunsPrograms::by(programs);
+        let run = Run::new(self, target, archived, total, monitor);
+        let run = Run { part, may_keep, derive, runs_programs, ..run };
         let digest = |path: &RelPath| extracted.as_ref()?.entries.get(path).copied();
         let unpacked = extracted
             .as_ref()
@@ -304,7 +310,7 @@ impl Restorer<'_> {
             extracted.keep_strangers(run.table);
         }
         packages::restore_packages(&run, &manifest.packages)?;
-        run.finish_pieces()?;
+        run.finish_files(&manifest.packages)?;
         let summary = finish::finish(run, target, manifest, extracted, options)?;
         Ok(Summary { packages: count(manifest.packages.len()), ..summary })
     }

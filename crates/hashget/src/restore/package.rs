@@ -27,7 +27,7 @@ use crate::wording::one_line;
 pub(super) struct Restoring<'r, 'm> {
     pub(super) run: &'r Run<'m>,
     pub(super) package: &'m Package,
-    index: usize,
+    pub(super) index: usize,
     pub(super) name: String,
     pub(super) plan: PackagePlan<'m>,
     /// Is every byte of the package proven?

@@ -3,7 +3,7 @@
 //! Invariant: what is not selected is not written, and a package is fetched only if something that is selected may come from it. The manifest is
 //! not put into the target: nothing there continues with the whole tree.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io::Read;
 use std::sync::Mutex;
 
@@ -14,7 +14,7 @@ use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::{PackageMembers, Selection};
 use crate::formats::{Visitor, VisitorError};
 use crate::model::manifest::{EntryTable, Link, Manifest, ManifestError, ManifestV1, Package};
-use crate::model::{Kind, Member, Metadata, RelPath, path_of};
+use crate::model::{Digest, Kind, Member, Metadata, RelPath, path_of};
 use crate::monitor::{Monitor, ProblemKind};
 
 /// A part of an archive's tree, and where it goes.
@@ -152,6 +152,7 @@ impl<'p> Places<'p> {
         let pieces = manifest.pieces.as_ref();
         let pieces = pieces.map(|pieces| pieces.chosen(|_, file| self.of(&file.path)));
         let given = pieces.as_ref().map(|one| one.bytes_of_packages(manifest.packages.len()));
+        let programs = self.programs(&manifest)?;
         let (mut packages, mut indices) = (Vec::new(), Vec::new());
         for (index, mut package) in manifest.packages.into_iter().enumerate() {
             package.files = self.table(&package.files, false, monitor)?;
@@ -160,13 +161,27 @@ impl<'p> Places<'p> {
             }
             indices.push(u32::try_from(packages.len()).unwrap_or(u32::MAX));
             let has_pieces = given.as_ref().is_some_and(|given| given[index] > 0);
-            if has_pieces || !(package.files.is_empty() && package.placements.is_empty()) {
+            let is_needed = has_pieces || programs.contains(&package.sha256);
+            if is_needed || !(package.files.is_empty() && package.placements.is_empty()) {
                 packages.push(package);
             }
         }
         let index = |old: u32| indices.get(old as usize).copied().unwrap_or_default();
         let pieces = pieces.map(|pieces| pieces.with_packages(index));
         Ok(Manifest { archived, packages, links, renamed: Vec::new(), pieces, ..manifest })
+    }
+
+    /// The packages of the programs that make something which is restored.
+    fn programs(&self, manifest: &Manifest) -> Result<HashSet<Digest>, ManifestError> {
+        let mut programs = HashSet::new();
+        for package in &manifest.packages {
+            for (entry, derived) in package.derived_files()? {
+                if derived.is_run() && self.of(&entry.path).is_some() {
+                    programs.extend(derived.tool.iter().copied());
+                }
+            }
+        }
+        Ok(programs)
     }
 
     /// The further names that are restored, each of a file that is restored.

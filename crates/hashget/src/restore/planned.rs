@@ -12,6 +12,7 @@ use super::extract::{self, Extracted};
 use super::imagined::ImaginedTarget;
 use super::part::{Part, Places};
 use super::place::TargetFolder;
+use super::run::RunsPrograms;
 use super::{RestoreError, RestoreOptions, Restorer, Run, Summary};
 use super::{archived, closing, packages, pieces, read_manifest, rehearsal};
 use crate::archive::ArchiveError;
@@ -106,7 +107,8 @@ impl Restorer<'_> {
         };
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
-        let run = Run { part: places.as_ref(), derive: options.derive, ..run };
+        let (part, derive) = (places.as_ref(), options.derive);
+        let run = Run { part, derive, runs_programs: RunsPrograms::Later, ..run };
         let unpacked = archived::Unpacked {
             digest: &|path| extracted.entries.get(path).copied(),
             refused: extracted.refused(),
@@ -117,7 +119,7 @@ impl Restorer<'_> {
         archived::check_archived(&run, Some(&unpacked))?;
         extracted.keep_strangers(run.table);
         packages::restore_packages(&run, &manifest.packages)?;
-        run.finish_pieces()?;
+        run.finish_files(&manifest.packages)?;
         plan(&run, folder.as_ref(), &manifest, Some(extracted), options)
     }
 
@@ -138,12 +140,12 @@ impl Restorer<'_> {
         let imagined = ImaginedTarget::over(&folder);
         let archived = (&manifest.archived, &manifest.renamed[..]);
         let run = Run::new(self, &imagined, archived, Total::UNKNOWN, monitor);
-        let run = Run { derive: options.derive, ..run };
+        let run = Run { derive: options.derive, runs_programs: RunsPrograms::Later, ..run };
         let pieced = pieces::begin(&run, &manifest, &|number| pieces::rest_in(&folder, number))?;
         let mut run = Run { pieced, ..run };
         archived::check_archived(&run, None)?;
         packages::restore_packages(&run, &manifest.packages)?;
-        run.finish_pieces()?;
+        run.finish_files(&manifest.packages)?;
         plan(&run, Some(&folder), &manifest, None, options)
     }
 }

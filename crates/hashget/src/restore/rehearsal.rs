@@ -11,19 +11,21 @@ use super::differences::Affected;
 use super::extract::Extracted;
 use super::imagined::ImaginedTarget;
 use super::package::Restoring;
-use super::run::Run;
+use super::run::{Run, RunsPrograms};
 use super::target::Target as _;
 use super::{Accepting, RestoreError, Restorer, Summary, archived, closing, count, pieces, v1};
+use crate::archive::kept_contents::KeptContents;
 use crate::archive::{
     ArchiveError, PackageState, Received, StoredContents, StoredThing, Verified, Verifier,
     VerifyError, VerifyOptions,
 };
 use crate::derived::Derive;
-use crate::fetch::Offline;
+use crate::fetch::{FetchError, Fetched, Offline, Source, Wanted};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestV1};
 use crate::model::{Metadata, RelPath, counted, path_of};
 use crate::monitor::{Monitor, ProblemKind, Quiet, Total};
+use crate::programs::Programs;
 
 /// What came of rehearsing a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +48,21 @@ pub struct Rehearser<'a> {
     pub limits: &'a Limits,
     /// Where single files come from whose packages no place has.
     pub accepting: Option<Accepting<'a>>,
+    /// Runs the programs of recipes, with [`Derive::All`].
+    pub programs: Option<Programs>,
+}
+
+/// Where a package is found soonest.
+struct Nearest<'v>(&'v Verifier<'v>);
+
+impl Source for Nearest<'_> {
+    fn fetch(&self, wanted: &Wanted, monitor: &dyn Monitor) -> Result<Fetched, FetchError> {
+        match self.0.local.fetch(wanted, monitor) {
+            Err(FetchError::Interrupted(interrupted)) => Err(interrupted.into()),
+            Err(_) => self.0.network.fetch(wanted, monitor),
+            fetched => fetched,
+        }
+    }
 }
 
 impl Rehearser<'_> {
@@ -64,14 +81,21 @@ impl Rehearser<'_> {
     ) -> Result<Rehearsed, VerifyError> {
         let Self { verifier, limits, accepting, .. } = *self;
         let options = &VerifyOptions { deep: true, ..self.options };
-        let (source, web, jobs) = (&Offline, &Offline, verifier.jobs);
+        // Of the packages, programs alone are fetched again.
+        let source = &Nearest(verifier);
+        let (web, jobs) = (&Offline, verifier.jobs);
         let restorer = Restorer { source, web, limits, jobs, accepting };
         let has_contents = contents.is_some();
         let mut contents = contents.unwrap_or_default();
         let rests = &std::mem::take(&mut contents.rests);
+        if options.derive != Derive::All {
+            contents.kept = KeptContents::default();
+        }
         let (target, extracted) = extracted(contents, manifest, name);
         let (restorer, target, derive) = (&restorer, &target, options.derive);
-        let rehearsal = Rehearsal { restorer, target, has_contents, rests, derive, monitor };
+        let programs = self.programs.as_ref();
+        let rehearsal =
+            Rehearsal { restorer, target, has_contents, rests, derive, programs, monitor };
         match manifest {
             AnyManifest::V2(manifest_2) => {
                 rehearsal.of_manifest(manifest_2, extracted, |received| {
@@ -94,6 +118,7 @@ struct Rehearsal<'a> {
     /// The rests that it gave.
     rests: &'a BTreeMap<u32, File>,
     derive: Derive,
+    programs: Option<&'a Programs>,
     monitor: &'a dyn Monitor,
 }
 
@@ -108,7 +133,8 @@ impl Rehearsal<'_> {
         // What is wrong with the archive was reported when it was read.
         let quiet = Quiet(self.monitor);
         let run = Run::new(self.restorer, self.target, archived, Total::UNKNOWN, &quiet);
-        let run = Run { derive: self.derive, ..run };
+        let runs_programs = RunsPrograms::by(self.programs);
+        let run = Run { derive: self.derive, runs_programs, ..run };
         let pieced = match self.has_contents {
             true => {
                 let rest = |number| pieces::kept_rest(self.rests.get(&number));
@@ -130,7 +156,7 @@ impl Rehearsal<'_> {
         })?;
         let is_all = self.has_contents && looked_at(&verified) == count(manifest.packages.len());
         match is_all {
-            true => run.finish_pieces().map_err(failure)?,
+            true => run.finish_files(&manifest.packages).map_err(failure)?,
             false => run.pieced = None,
         }
         let run = Run { monitor: &quiet, ..run };

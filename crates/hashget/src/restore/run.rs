@@ -10,15 +10,35 @@ use super::ledger::Ledger;
 use super::part::Places;
 use super::pieces::Pieced;
 use super::place::PlaceError;
+use super::programs::LeftForPrograms;
 use super::target::Target;
 use super::{RestoreError, Restorer};
 use crate::archive::manifest_path;
 use crate::derived::Derive;
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{EntryTable, Renamed};
+use crate::model::manifest::{EntryTable, Package, Renamed};
 use crate::model::{Metadata, RelPath, counted};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
+use crate::programs::Programs;
+
+/// What becomes of files that programs make, with [`Derive::All`].
+#[derive(Clone, Copy)]
+pub(super) enum RunsPrograms<'r> {
+    /// They are named.
+    Never,
+    /// A restore will make them: so far they count as right.
+    Later,
+    /// They are made.
+    Now(&'r Programs),
+}
+
+impl<'r> RunsPrograms<'r> {
+    /// These programs are run, if there are any.
+    pub(super) fn by(programs: Option<&'r Programs>) -> Self {
+        programs.map_or(Self::Never, Self::Now)
+    }
+}
 
 /// What all steps of one restore share.
 pub(super) struct Run<'r> {
@@ -41,6 +61,10 @@ pub(super) struct Run<'r> {
     pub(super) may_keep: bool,
     /// Which recipes are carried out.
     pub(super) derive: Derive,
+    /// What becomes of files that programs make.
+    pub(super) runs_programs: RunsPrograms<'r>,
+    /// What is left for them.
+    pub(super) left_for_programs: LeftForPrograms,
     /// The files that are made of pieces, while they are put together.
     pub(super) pieced: Option<Pieced<'r>>,
     /// Where entries go, if only a part of the tree is restored.
@@ -72,6 +96,8 @@ impl<'r> Run<'r> {
             renamed,
             may_keep: true,
             derive: Derive::default(),
+            runs_programs: RunsPrograms::Never,
+            left_for_programs: LeftForPrograms::default(),
             pieced: None,
             part: None,
         }
@@ -101,9 +127,10 @@ impl<'r> Run<'r> {
         self.part.is_none_or(|places| places.may_remove(folder, path))
     }
 
-    /// All packages have passed: puts the files that are made of pieces in their places.
-    pub(super) fn finish_pieces(&mut self) -> Result<(), RestoreError> {
-        self.pieced.take().map_or(Ok(()), |pieced| pieced.finish(self))
+    /// All packages have passed: puts the files that are made of pieces in their places, and then what programs make.
+    pub(super) fn finish_files(&mut self, packages: &'r [Package]) -> Result<(), RestoreError> {
+        self.pieced.take().map_or(Ok(()), |pieced| pieced.finish(self))?;
+        std::mem::take(&mut self.left_for_programs).make(self, packages)
     }
 
     /// A file of this size in bytes is in its place.

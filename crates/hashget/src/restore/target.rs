@@ -23,6 +23,9 @@ pub(super) trait Target: Sync {
     /// The regular file at `path`; `None` if there is none.
     fn file(&self, path: &RelPath) -> Result<Option<Box<dyn PresentFile + '_>>, PlaceError>;
 
+    /// What the regular file at `path` holds; `None` if there is none, or nobody knows it any more.
+    fn contents(&self, path: &RelPath) -> Result<Option<Box<dyn Read + '_>>, PlaceError>;
+
     /// Does what is at `path` stay as it is, where the archive has something with this metadata that is no folder?
     fn stays(&self, path: &RelPath, metadata: &Metadata) -> Result<bool, PlaceError>;
 

@@ -72,6 +72,11 @@ impl HashDb for FaultyHashDb<'_> {
         self.inner.each_member(package, visit)
     }
 
+    fn named(&self, kind: &str, beginning: &str, most: u32) -> Result<Vec<PackageId>, HashDbError> {
+        self.check()?;
+        self.inner.named(kind, beginning, most)
+    }
+
     fn prefetch_members(&self, packages: &[PackageId]) -> Result<(), HashDbError> {
         self.check()?;
         self.inner.prefetch_members(packages)

@@ -168,7 +168,8 @@ impl Scene {
         };
         let (options, name) = (VerifyOptions::default(), Path::new("archive"));
         let contents = read.map(|(_, contents)| contents);
-        let rehearser = Rehearser { verifier: &verifier, options, limits, accepting: None };
+        let (accepting, programs) = (None, None);
+        let rehearser = Rehearser { verifier: &verifier, options, limits, accepting, programs };
         let rehearsed = rehearser.rehearse(&manifest, contents, name, &recorder).unwrap();
         assert_eq!(problems(&recorder), "");
         let found = &rehearsed.summary;

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 
+use crate::archive::kept_contents::KeptContents;
 use crate::archive::path_map::PathMap;
 use crate::model::{Digest, Extent, Kind, RelPath};
 
@@ -19,6 +20,8 @@ pub struct StoredContents {
     pub(crate) refused: Vec<(RelPath, String)>,
     /// Rests of files that are made of pieces, by their numbers.
     pub(crate) rests: BTreeMap<u32, File>,
+    /// What programs will read, as a whole.
+    pub(crate) kept: KeptContents,
     /// Why not all could be read, if that is so.
     pub(crate) damage: Option<String>,
 }

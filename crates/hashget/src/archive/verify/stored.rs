@@ -4,12 +4,13 @@
 //! where the manifest has one, and everything that the tar says of it.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use super::StoredContents;
 use super::rests::{self, Rests};
 use crate::archive::directory::damage_beside_entries;
+use crate::archive::kept_contents::KeptContents;
 use crate::archive::{ArchiveError, ArchiveVisitor, StoredEntry, read_archive};
 use crate::limits::Limits;
 use crate::model::manifest::{AnyManifest, Manifest, ManifestError};
@@ -129,9 +130,9 @@ fn verify(
 /// Whoever verifies an archive says that it is one: what cannot be read is damage.
 fn as_damage(error: ArchiveError) -> ArchiveError {
     let error = match error {
-        error @ ArchiveError::NotAnArchive { .. } => std::io::Error::other(error),
+        error @ ArchiveError::NotAnArchive { .. } => io::Error::other(error),
         ArchiveError::Manifest(error @ (ManifestError::Json(_) | ManifestError::Field { .. })) => {
-            std::io::Error::other(error)
+            io::Error::other(error)
         }
         other => return other,
     };
@@ -258,6 +259,9 @@ impl Comparing<'_> {
 
     /// Compares with the rows of another manifest what was compared with those of the one before.
     fn adopt(&mut self, manifest: Manifest) -> Result<(), ManifestError> {
+        if let Some(contents) = &mut self.contents {
+            contents.kept = KeptContents::for_programs(&manifest);
+        }
         let mut found: BTreeMap<RelPath, Entry> = std::mem::take(&mut self.other);
         let mut right = vec![false; manifest.archived.len()];
         if let Some(AnyManifest::V2(before)) = &self.manifest {
@@ -353,24 +357,32 @@ impl ArchiveVisitor for Comparing<'_> {
     ) -> Result<ControlFlow<()>, ArchiveError> {
         let StoredEntry { path, kind, metadata: said, extents } = stored;
         let is_file = matches!(kind, Kind::File { .. });
-        let sha256 = match is_file {
-            true => Some(digest(content, &mut self.found.bytes)?),
-            false => None,
+        let renamed = self.v2().map_or(&[][..], |manifest| &manifest.renamed);
+        let in_tree = |stored: RelPath| {
+            renamed.iter().find_map(|one| one.path_in_tree(&stored)).unwrap_or(stored)
+        };
+        let in_tree_path = in_tree(path.clone());
+        let kind_in_tree = match kind.clone() {
+            Kind::HardLink { target } => Kind::HardLink { target: in_tree(target) },
+            kind => kind,
+        };
+        let kept = self.contents.as_ref().map(|contents| &contents.kept);
+        let sha256 = match kept.filter(|kept| is_file && kept.wants(&in_tree_path)) {
+            Some(kept) => {
+                let bytes = &mut self.found.bytes;
+                let read = |content: &mut dyn Read| Ok::<_, io::Error>(digest(content, bytes));
+                let kept = kept.keep(&in_tree_path, content, read);
+                Some(kept.map_err(|error| ArchiveError::Read { error })??)
+            }
+            None if is_file => Some(digest(content, &mut self.found.bytes)?),
+            None => None,
         };
         self.found.entries += 1;
         self.found.files += u64::from(is_file);
         if let Some(contents) = &mut self.contents {
             contents.add(&path, &kind, sha256, extents.as_deref());
         }
-        let renamed = self.v2().map_or(&[][..], |manifest| &manifest.renamed);
-        let in_tree = |stored: RelPath| {
-            renamed.iter().find_map(|one| one.path_in_tree(&stored)).unwrap_or(stored)
-        };
-        let path = in_tree(path);
-        let kind = match kind {
-            Kind::HardLink { target } => Kind::HardLink { target: in_tree(target) },
-            kind => kind,
-        };
+        let (path, kind) = (in_tree_path, kind_in_tree);
         self.compare(Entry { path, kind, metadata: metadata(said), sha256, extents })?;
         Ok(ControlFlow::Continue(()))
     }
@@ -402,8 +414,7 @@ impl ArchiveVisitor for Comparing<'_> {
 
 fn digest(content: &mut dyn Read, bytes: &mut u64) -> Result<Digest, ArchiveError> {
     let mut hashing = HashingReader::new(content);
-    std::io::copy(&mut hashing, &mut std::io::sink())
-        .map_err(|error| ArchiveError::Read { error })?;
+    io::copy(&mut hashing, &mut io::sink()).map_err(|error| ArchiveError::Read { error })?;
     let (sha256, length) = hashing.finish();
     *bytes = bytes.saturating_add(length);
     Ok(sha256)

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every answer is bounded, whatever is asked.
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use super::LocalHashDb;
 use crate::hashdb::rows::prefix;
@@ -92,28 +92,22 @@ impl LocalHashDb {
             Ok(ids.collect::<rusqlite::Result<_>>()?)
         })
     }
+}
 
-    /// The first `most` packages with a signature of this kind whose value begins so, by value.
-    ///
-    /// # Errors
-    /// See [`HashDbError`].
-    pub fn named(
-        &self,
-        kind: &str,
-        beginning: &str,
-        most: u32,
-    ) -> Result<Vec<PackageId>, HashDbError> {
-        // No text that begins so is greater.
-        let last = format!("{beginning}\u{10FFFF}");
-        self.with(|connection| {
-            let mut statement = connection.prepare_cached(
-                "SELECT DISTINCT package FROM signatures WHERE kind = ?1 AND value BETWEEN ?2 AND ?3 \
-                 ORDER BY value, package LIMIT ?4",
-            )?;
-            let ids = statement.query_map(params![kind, beginning, last, most], id_of)?;
-            Ok(ids.collect::<rusqlite::Result<_>>()?)
-        })
-    }
+/// The first `most` packages with a signature of this kind whose value begins so, by value.
+pub(super) fn named(
+    connection: &Connection,
+    kind: &str,
+    beginning: &str,
+    most: u32,
+) -> rusqlite::Result<Vec<PackageId>> {
+    // No text that begins so is greater.
+    let last = format!("{beginning}\u{10FFFF}");
+    let mut statement = connection.prepare_cached(
+        "SELECT DISTINCT package FROM signatures WHERE kind = ?1 AND value BETWEEN ?2 AND ?3 \
+         ORDER BY value, package LIMIT ?4",
+    )?;
+    statement.query_map(params![kind, beginning, last, most], id_of)?.collect()
 }
 
 fn id_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<PackageId> {

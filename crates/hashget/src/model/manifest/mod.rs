@@ -21,8 +21,8 @@ use crate::error::ErrorClass;
 
 pub use columns::EntryColumns;
 pub use cursor::{Given, PlacementCursor};
-pub use derived::Derived;
-pub use needs::{DERIVED, FEATURES, Feature, Needs, PIECES, RESTORER};
+pub use derived::{Derived, Patch};
+pub use needs::{DERIVED, FEATURES, Feature, Needs, PIECES, RESTORER, TOOLS};
 pub(crate) use pieces::rest_number;
 pub use pieces::{PiecedFile, Pieces, RESTS_NAME, Run, data_bytes, is_of_rests, rest_path};
 pub use table::EntryTable;

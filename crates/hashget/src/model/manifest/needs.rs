@@ -30,8 +30,11 @@ pub const DERIVED: Feature = Feature { name: "derived", since: "0.1" };
 /// Some files are put together out of pieces of package members and a rest.
 pub const PIECES: Feature = Feature { name: "pieces", since: "0.1" };
 
+/// Some derived files are made by programs out of packages.
+pub const TOOLS: Feature = Feature { name: "tools", since: "0.1" };
+
 /// The features that this version reads, one line each. `docs/format.md` defines them.
-pub const FEATURES: &[Feature] = &[RESTORER, DERIVED, PIECES];
+pub const FEATURES: &[Feature] = &[RESTORER, DERIVED, PIECES, TOOLS];
 
 /// Bytes of a feature's name.
 const NAME_BYTES: usize = 64;

@@ -259,6 +259,12 @@ impl Manifest {
             if !package.files.is_empty() && !package.files.has_from() {
                 return Err(ManifestError::field(format!("{name}.files.from"), "is missing"));
             }
+            if let Some(index) =
+                package.derived.iter().position(|one| one.is_run() && one.from.is_some())
+            {
+                let field = format!("{name}.derived[{index}].from");
+                return Err(ManifestError::field(field, "a program makes it, expected none"));
+            }
             for (index, placement) in package.placements.iter().enumerate() {
                 placement.check(&format!("{name}.trees[{index}]"))?;
             }

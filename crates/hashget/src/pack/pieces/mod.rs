@@ -280,7 +280,7 @@ fn add_to_plan(
 }
 
 /// Adds a package at the end of the plan; its index.
-fn add_package(
+pub(super) fn add_package(
     known: &KnownPackage,
     packages: &mut Vec<ChosenPackage<'_>>,
     plan: &mut Plan,
@@ -297,7 +297,7 @@ fn add_package(
 }
 
 /// Puts the packages in the order of their URLs again.
-fn sort_packages(plan: &mut Plan) {
+pub(super) fn sort_packages(plan: &mut Plan) {
     let mut order: Vec<usize> = (0..plan.packages.len()).collect();
     order.sort_by(|&a, &b| plan.packages[a].url.cmp(&plan.packages[b].url));
     let mut new = vec![0; order.len()];

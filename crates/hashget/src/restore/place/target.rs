@@ -29,6 +29,10 @@ impl Target for TargetFolder {
         Ok(file.map(|file| Box::new(Present { target: self, file }) as Box<dyn PresentFile>))
     }
 
+    fn contents(&self, path: &RelPath) -> Result<Option<Box<dyn Read + '_>>, PlaceError> {
+        Ok(self.open_file(path)?.map(|file| Box::new(file) as Box<dyn Read>))
+    }
+
     fn stays(&self, path: &RelPath, metadata: &Metadata) -> Result<bool, PlaceError> {
         self.stays(path, metadata)
     }

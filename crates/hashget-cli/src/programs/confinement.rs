@@ -1,0 +1,202 @@
+//! What a program out of a package may do: the side of a process that gives everything else up, and then becomes the program.
+//!
+//! Invariant: the program begins only if all of this is in force; a kernel that cannot do it runs none.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use landlock::{
+    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch,
+};
+
+/// The first argument of a hashget that is to become another program: see [`become_program`].
+pub(crate) const ARGUMENT: &str = "__program";
+
+/// What every user has in common who is nobody.
+const NOBODY: u32 = 65534;
+
+/// Bytes of memory.
+const MOST_MEMORY: u64 = 4 << 30;
+/// Bytes of one file.
+const MOST_FILE_BYTES: u64 = 1 << 30;
+/// Seconds of processor time.
+const MOST_SECONDS: u64 = 120;
+const MOST_OPEN_FILES: u64 = 256;
+
+/// Its environment, the same on every machine. `HOME` and `PATH` name nothing.
+const ENVIRONMENT: [(&str, &str); 7] = [
+    ("LC_ALL", "C.UTF-8"),
+    ("TZ", "UTC"),
+    ("HOME", "/nonexistent"),
+    ("PATH", "/nonexistent"),
+    ("SOURCE_DATE_EPOCH", "0"),
+    ("PYTHONHASHSEED", "0"),
+    ("PYTHONDONTWRITEBYTECODE", "1"),
+];
+
+/// Becomes the program that the arguments after [`ARGUMENT`] describe: the folder that is read, the folder that is written, a
+/// variable of the environment (`NAME=VALUE`, or nothing), and the program with its arguments. Comes back only if that failed. Called
+/// first of all in `main`, while there is one thread.
+#[allow(clippy::print_stderr, reason = "the console is that of the process which reads this")]
+pub(crate) fn become_program(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.collect();
+    let [packages, work, variable, program, rest @ ..] = &arguments[..] else {
+        eprintln!("hashget: {ARGUMENT} is for hashget itself");
+        return ExitCode::from(2);
+    };
+    let error = match confine(Path::new(packages), Path::new(work)) {
+        Ok(()) => {
+            let mut command = Command::new(program);
+            command.args(rest).env_clear().envs(ENVIRONMENT).current_dir(work);
+            if let Some((name, value)) = variable.to_str().and_then(|text| text.split_once('=')) {
+                command.env(name, value);
+            }
+            if let Some(owner) = owner() {
+                command.uid(owner).gid(owner);
+            }
+            command.exec()
+        }
+        Err(error) => error,
+    };
+    eprintln!("hashget: cannot begin the program: {error}");
+    ExitCode::from(126)
+}
+
+/// As whom it runs, if not as the user that we are; its folders must be his.
+pub(super) fn owner() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(NOBODY)
+}
+
+fn confine(packages: &Path, work: &Path) -> io::Result<()> {
+    limit_resources()?;
+    limit_files(packages, work)?;
+    forbid_system_calls()
+}
+
+fn limit_resources() -> io::Result<()> {
+    for (resource, most) in [
+        (Resource::As, MOST_MEMORY),
+        (Resource::Cpu, MOST_SECONDS),
+        (Resource::Fsize, MOST_FILE_BYTES),
+        (Resource::Nofile, MOST_OPEN_FILES),
+        (Resource::Core, 0),
+    ] {
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
+    Ok(())
+}
+
+/// Only the two folders are left of all file systems, and nothing of the network.
+fn limit_files(packages: &Path, work: &Path) -> io::Result<()> {
+    // Of this, an older kernel does what it can: the rest is forbidden below, or is no more than to change what is the program's own.
+    let abi = ABI::V6;
+    let read = AccessFs::from_read(abi);
+    let write = AccessFs::from_all(abi) & !AccessFs::Execute;
+    let beneath = |folder: &Path, access| {
+        PathFd::new(folder).map(|folder| PathBeneath::new(folder, access)).map_err(io::Error::other)
+    };
+    let (packages, work) = (beneath(packages, read)?, beneath(work, write)?);
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
+        .and_then(|rules| rules.scope(Scope::from_all(abi)))
+        .and_then(Ruleset::create)
+        .and_then(|rules| rules.add_rule(packages))
+        .and_then(|rules| rules.add_rule(work))
+        .and_then(RulesetCreated::restrict_self)
+        .map_err(io::Error::other)?;
+    if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {
+        return Err(io::Error::other("this kernel has no Landlock, which has to confine it"));
+    }
+    Ok(())
+}
+
+/// What a program asks for in vain: to reach other processes, the network, or the kernel itself.
+const FORBIDDEN: [libc::c_long; 43] = [
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_add_key,
+    libc::SYS_bind,
+    libc::SYS_bpf,
+    libc::SYS_chroot,
+    libc::SYS_connect,
+    libc::SYS_delete_module,
+    libc::SYS_fanotify_init,
+    libc::SYS_finit_module,
+    libc::SYS_fsopen,
+    libc::SYS_init_module,
+    libc::SYS_io_uring_setup,
+    libc::SYS_kexec_load,
+    libc::SYS_keyctl,
+    libc::SYS_kill,
+    libc::SYS_listen,
+    libc::SYS_mount,
+    libc::SYS_move_mount,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_open_tree,
+    libc::SYS_perf_event_open,
+    libc::SYS_personality,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_open,
+    libc::SYS_pidfd_send_signal,
+    libc::SYS_pivot_root,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_ptrace,
+    libc::SYS_reboot,
+    libc::SYS_request_key,
+    libc::SYS_setns,
+    libc::SYS_settimeofday,
+    libc::SYS_socket,
+    libc::SYS_socketpair,
+    libc::SYS_swapon,
+    libc::SYS_tkill,
+    libc::SYS_umount2,
+    libc::SYS_unshare,
+    libc::SYS_userfaultfd,
+    libc::SYS_vhangup,
+];
+
+/// The ways to make a process, and no thread, that only this processor has.
+#[cfg(target_arch = "x86_64")]
+const FORKS: &[libc::c_long] = &[libc::SYS_fork, libc::SYS_vfork];
+#[cfg(not(target_arch = "x86_64"))]
+const FORKS: &[libc::c_long] = &[];
+
+fn forbid_system_calls() -> io::Result<()> {
+    let always = |number: &libc::c_long| (*number, Vec::new());
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FORBIDDEN.iter().map(always).collect();
+    rules.extend(FORKS.iter().map(always));
+    // Threads are welcome.
+    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    let is_no_thread =
+        SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0);
+    let rule = is_no_thread.and_then(|condition| SeccompRule::new(vec![condition]));
+    rules.insert(libc::SYS_clone, vec![rule.map_err(io::Error::other)?]);
+    // Its flags cannot be looked at; whoever hears that there is no such call takes the one above.
+    let newer = BTreeMap::from([always(&libc::SYS_clone3)]);
+    forbid(newer, libc::ENOSYS)?;
+    forbid(rules, libc::EPERM)
+}
+
+/// Lets these system calls fail with this error.
+fn forbid(rules: BTreeMap<i64, Vec<SeccompRule>>, error: libc::c_int) -> io::Result<()> {
+    let processor = TargetArch::try_from(std::env::consts::ARCH).map_err(io::Error::other)?;
+    let answer = SeccompAction::Errno(error.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, answer, processor)
+        .and_then(BpfProgram::try_from)
+        .map_err(io::Error::other)?;
+    seccompiler::apply_filter(&filter).map_err(io::Error::other)
+}

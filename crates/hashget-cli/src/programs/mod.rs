@@ -1,0 +1,164 @@
+//! Running programs out of packages, confined: see `docs/derived.md`.
+//!
+//! Invariant: a program that is not confined is not run, and none runs any more when its run has ended.
+
+mod confinement;
+
+use std::fs::{File, Permissions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use hashget::model::escaped;
+use hashget::monitor::Monitor;
+use hashget::programs::{ProgramCall, ProgramError, RunProgram};
+use rustix::fs::{Gid, Uid};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+pub(crate) use confinement::{ARGUMENT, become_program};
+
+/// How many seconds a program may take by default.
+const MOST_SECONDS: u64 = 300;
+/// Bytes that it may have written in all at a time.
+const MOST_BYTES: u64 = 2 << 30;
+/// How often it is looked at, and how often what it has written is counted.
+const LOOK: Duration = Duration::from_millis(10);
+const COUNT: Duration = Duration::from_millis(500);
+/// Bytes of its last words that are read, and that a message has.
+const MOST_READ: u64 = 4096;
+const MOST_WORDS: usize = 200;
+
+/// Runs programs in processes of their own, which give everything up first.
+#[derive(Debug)]
+pub(crate) struct Confined {
+    most_time: Duration,
+}
+
+impl Confined {
+    /// Stops programs after so many seconds.
+    pub(crate) fn new(most_seconds: Option<u64>) -> Self {
+        Self { most_time: Duration::from_secs(most_seconds.unwrap_or(MOST_SECONDS)) }
+    }
+}
+
+impl RunProgram for Confined {
+    fn run(&self, program: &ProgramCall<'_>, monitor: &dyn Monitor) -> Result<(), ProgramError> {
+        give_away(&program.work, 0o700)?;
+        let mut input = tempfile::tempfile()?;
+        input.write_all(program.input)?;
+        input.rewind()?;
+        let mut words = tempfile::tempfile()?;
+        let variable = program.variable.as_ref();
+        let variable = variable.map(|(name, value)| format!("{name}={}", value.display()));
+        let mut child = Command::new(own_program()?)
+            .arg(ARGUMENT)
+            .args([&program.packages, &program.work])
+            .arg(variable.unwrap_or_default())
+            .arg(&program.program)
+            .args(&program.arguments)
+            .env_clear()
+            .stdin(input)
+            .stdout(Stdio::from(words.try_clone()?))
+            .stderr(Stdio::from(words.try_clone()?))
+            .process_group(0)
+            .spawn()?;
+        let status = self.watch(&mut child, &program.work, &words, monitor);
+        if status.is_err() {
+            stop(&mut child);
+        }
+        let status = status?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(ProgramError::Ended { how: ended(status), words: last_words(&mut words)? })
+    }
+}
+
+impl Confined {
+    /// Waits for its end, as long as it behaves.
+    fn watch(
+        &self,
+        child: &mut Child,
+        work: &Path,
+        words: &File,
+        monitor: &dyn Monitor,
+    ) -> Result<ExitStatus, ProgramError> {
+        let begun = Instant::now();
+        let mut counted = begun;
+        loop {
+            monitor.check_interrupted()?;
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if begun.elapsed() > self.most_time {
+                return Err(ProgramError::Slow(self.most_time.as_secs()));
+            }
+            if counted.elapsed() > COUNT {
+                if bytes_in(work).saturating_add(words.metadata()?.len()) > MOST_BYTES {
+                    return Err(ProgramError::Large(MOST_BYTES));
+                }
+                counted = Instant::now();
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+/// The program that is running, also if its file was replaced since.
+fn own_program() -> io::Result<PathBuf> {
+    let own = Path::new("/proc/self/exe");
+    if own.exists() { Ok(own.to_path_buf()) } else { std::env::current_exe() }
+}
+
+/// The folders are those of whoever runs the program.
+fn give_away(folder: &Path, mode: u32) -> io::Result<()> {
+    for entry in fs_err::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            give_away(&entry.path(), 0o755)?;
+        }
+    }
+    if let Some(owner) = confinement::owner() {
+        rustix::fs::chown(folder, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?;
+    }
+    fs_err::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+fn stop(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, signal) => format!("signal {}", signal.unwrap_or_default()),
+    }
+}
+
+/// What it said last, after a colon, safe for a terminal; nothing if it said nothing.
+fn last_words(words: &mut File) -> io::Result<String> {
+    words.seek(io::SeekFrom::Start(words.metadata()?.len().saturating_sub(MOST_READ)))?;
+    let mut end = Vec::new();
+    words.take(MOST_READ).read_to_end(&mut end)?;
+    let line = end.split(|&byte| byte == b'\n').rfind(|line| !line.trim_ascii().is_empty());
+    let line = line.map(|line| escaped(&line[..line.len().min(MOST_WORDS)]));
+    Ok(line.map_or(String::new(), |line| format!(": {line}")))
+}
+
+/// Bytes of the files in a folder; of what disappears meanwhile, none.
+fn bytes_in(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(found) => found.len(),
+        Err(_) => 0,
+    });
+    bytes.fold(0, u64::saturating_add)
+}

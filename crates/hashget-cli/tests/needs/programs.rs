@@ -1,0 +1,266 @@
+//! Files that programs of packages make: confined, proven, and never without being asked for.
+//!
+//! Invariant: the program is real: it is compiled here, and tries what it must not do. That all of it was refused is in what it makes,
+//! so that the digest says so.
+
+use hashget::model::Digest;
+use hashget_testkit::packages::{TarBuilder, TarEntry, deb};
+use serde_json::json;
+
+use crate::support::{Ended, Machine};
+
+const ARCHIVE: &str = "https://archive.example/packages/";
+const INDEX: &str = "usr/lib/modules/1/modules.dep";
+const RECIPE: &str = "1 by module-index";
+
+/// What every program of these tests begins and ends with.
+const BEGIN: &str = r#"
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static FILE *made;
+static void say(const char *what, int is_refused) { fprintf(made, "%s %s\n", what, is_refused ? "refused" : "ALLOWED"); }
+int main(int count, char **words) {
+    if (strcmp(words[0], "depmod") || count != 6) return 3;
+    made = fopen("usr/lib/modules/1/modules.dep", "w");
+    if (!made) return 4;
+    char line[80] = "";
+    FILE *module = fopen("lib/modules/1/kernel/a.ko", "r");
+    if (!module || !fgets(line, sizeof line, module)) return 5;
+    fprintf(made, "%s", line);
+"#;
+const END: &str = r##"
+    for (int number = 0; number < 200; number++) fprintf(made, "# %d\n", number);
+    return fclose(made) ? 6 : 0;
+}
+"##;
+
+/// A program that tries what it must not do.
+const TRIES: &str = r#"
+    say("reads a file of the system", open("/etc/passwd", O_RDONLY) < 0);
+    say("lists the top folder", open("/", O_RDONLY | O_DIRECTORY) < 0);
+    say("makes a file elsewhere", open("/tmp/hashget-test-program", O_CREAT | O_WRONLY, 0600) < 0);
+    say("changes itself", open((char *)getauxval(AT_EXECFN), O_WRONLY) < 0);
+    say("makes a socket", socket(AF_INET, SOCK_STREAM, 0) < 0);
+    say("makes a pair of sockets", socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){0, 0}) < 0);
+    say("makes a process", fork() < 0);
+    say("sends a signal", kill(getppid(), 0) < 0);
+    say("traces", ptrace(PTRACE_TRACEME, 0, 0, 0) < 0);
+    say("starts another program", execl("/bin/sh", "sh", "-c", "true", (char *)0) < 0);
+    say("takes ten gigabytes", malloc(10UL << 30) == NULL);
+    say("is root", getuid() != 0);
+    say("has privileges again", setuid(0) < 0 && seteuid(0) < 0);
+    say("sees the environment", getenv("HASHGET_DB") == NULL);
+"#;
+
+/// What comes out of it if nothing of that is allowed.
+fn made() -> String {
+    let tried = TRIES.lines().filter_map(|line| line.split('"').nth(1));
+    let lines = tried.filter(|line| !line.starts_with('/')).map(|line| format!("{line} refused\n"));
+    format!("a module\n{}{}", lines.collect::<String>(), padding())
+}
+
+fn padding() -> String {
+    (0..200).map(|number| format!("# {number}\n")).collect()
+}
+
+/// A machine with a tree that has a module and its index, and the packages of a program with this body.
+fn machine(body: &str, index: &str) -> Machine {
+    let machine = Machine::new();
+    let config = format!(
+        "program_seconds = 2\n[[archive]]\nsystem = \"debian\"\npackages = \"{ARCHIVE}\"\n"
+    );
+    machine.write("own-config.toml", config);
+    let source = machine.write("kmod.c", format!("{BEGIN}{body}{END}"));
+    let program = machine.path("kmod");
+    let compiled = std::process::Command::new("cc").arg("-o").args([&program, &source]).status();
+    assert!(compiled.unwrap().success());
+    let program = fs_err::read(program).unwrap();
+    let tar = TarBuilder::new().entry(&TarEntry {
+        name: b"./bin/kmod",
+        content: &program,
+        mode: 0o755,
+        ..TarEntry::default()
+    });
+    package(&machine, "kmod", "Depends: libc6 (>= 1) | other, nothing-else\n", tar);
+    package(&machine, "libc6", "", libraries());
+    let modules = TarBuilder::new().file("./usr/lib/modules/1/kernel/a.ko", b"a module\n");
+    package(&machine, "linux-image", "", modules.file("./usr/share/doc/x", &[b'x'; 5000]));
+    machine.write("tree/usr/lib/modules/1/kernel/a.ko", "a module\n");
+    machine.write("tree/usr/share/doc/x", [b'x'; 5000]);
+    machine.write("tree/etc/own", "mine\n");
+    machine.write(&format!("tree/{INDEX}"), index);
+    machine
+}
+
+/// The libraries of this machine, as a package has them.
+fn libraries() -> TarBuilder {
+    let architecture = std::env::consts::ARCH;
+    let loader =
+        if architecture == "x86_64" { "ld-linux-x86-64.so.2" } else { "ld-linux-aarch64.so.1" };
+    let folder = format!("/lib/{architecture}-linux-gnu");
+    [loader, "libc.so.6"].into_iter().fold(TarBuilder::new(), |tar, name| {
+        let content = fs_err::read(format!("{folder}/{name}")).unwrap();
+        tar.entry(&TarEntry {
+            name: format!(".{folder}/{name}").as_bytes(),
+            content: &content,
+            mode: 0o755,
+            ..TarEntry::default()
+        })
+    })
+}
+
+/// Makes a package known, and puts it into the pool.
+fn package(machine: &Machine, name: &str, fields: &str, data: TarBuilder) {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let control = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
+    let file = format!("{name}_1_{architecture}.deb");
+    let package = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
+    machine.write(&format!("pool/{file}"), package);
+    let (url, file) = (format!("{ARCHIVE}{file}"), format!("pool/{file}"));
+    machine.hashget(&["index", &url, "--file", &file]).expect(0);
+}
+
+fn offline(machine: &Machine, arguments: &[&str]) -> Ended {
+    machine.hashget(&[&["--offline", "--pool", "pool"], arguments].concat())
+}
+
+fn pack(machine: &Machine, derive: &str) -> Ended {
+    let pack = ["pack", "tree", "-f", "a.tar.zst", "--unasked", "--no-index", "--derive", derive];
+    offline(machine, &[&pack[..], &["--max-fetch-ratio", "1000000"]].concat())
+}
+
+/// The index as it is in a folder.
+fn index_in(machine: &Machine, folder: &str) -> Option<String> {
+    fs_err::read_to_string(machine.path(folder).join(INDEX)).ok()
+}
+
+pub(crate) fn a_confined_program_makes_what_the_tree_has() {
+    let machine = machine(TRIES, &made());
+    pack(&machine, "all").expect(0).says(&["Derived", RECIPE]);
+    let archive = "a.tar.zst";
+    let info = offline(&machine, &["--json", "info", archive]).expect(0).records();
+    let derived = json!({ "module-index": { "files": 1, "bytes": made().len() } });
+    assert_eq!(info.last().unwrap()["derived"], derived);
+    offline(&machine, &["list", archive]).expect(0).prints(&[INDEX]);
+    let unpack = ["unpack", archive, "-C"];
+    offline(&machine, &[&unpack[..], &["all", "--derive", "all"]].concat())
+        .expect(0)
+        .says(&["Proven"]);
+    assert_eq!(index_in(&machine, "all"), Some(made()));
+    // Without being asked, no program is run.
+    let not_made = "derived by a program, not made: `hashget restore --derive all DIR` makes it";
+    offline(&machine, &[&unpack[..], &["pure"]].concat()).expect(3).says(&[INDEX, not_made]);
+    assert_eq!(index_in(&machine, "pure"), None);
+    offline(&machine, &["restore", "pure", "--derive", "all"]).expect(0).says(&["Proven"]);
+    assert_eq!(index_in(&machine, "pure"), Some(made()));
+    offline(&machine, &["verify", "--deep", archive]).expect(3);
+    offline(&machine, &["verify", "--deep", archive, "--derive", "all"]).expect(0);
+    offline(&machine, &["cat", archive, INDEX]).says(&["derived by a program, not made"]);
+    let dry = ["--dry-run", "--derive", "all"];
+    offline(&machine, &[&unpack[..], &["nowhere"], &dry].concat()).expect(0).prints(&[INDEX]);
+}
+
+pub(crate) fn what_is_not_asked_for_or_not_right_is_archived() {
+    let machine = machine(TRIES, &made());
+    pack(&machine, "pure").expect(0).says_not(&[RECIPE]);
+    let other = |number: u32| format!("{}\n", Digest::of(&number.to_le_bytes()));
+    machine.write(&format!("tree/{INDEX}"), (0..50).map(other).collect::<String>());
+    pack(&machine, "all").expect(0).says_not(&[RECIPE]);
+    offline(&machine, &["unpack", "a.tar.zst", "-C", "back"]).expect(0).says(&["Proven"]);
+    assert_eq!(index_in(&machine, "back"), index_in(&machine, "tree"));
+}
+
+pub(crate) fn programs_that_misbehave_cost_what_they_should_make() {
+    let kept = format!("a module\n{}", padding());
+    for (body, why) in [
+        ("return 7;", "the tool ended with exit code 7"),
+        ("abort();", "the tool ended with signal 6"),
+        ("fprintf(stderr, \"no \\033 luck\\n\"); return 1;", "exit code 1: no \\u{1b} luck"),
+        ("for (;;) pause();", "the tool was stopped after 2 seconds"),
+        ("for (;;) fork();", "the tool was stopped after 2 seconds"),
+        (
+            "unlink(\"usr/lib/modules/1/modules.dep\"); symlink(\"/etc/passwd\", \"usr/lib/modules/1/modules.dep\");",
+            "",
+        ),
+        (
+            "unlink(\"usr/lib/modules/1/modules.dep\"); mkfifo(\"usr/lib/modules/1/modules.dep\", 0600);",
+            "",
+        ),
+    ] {
+        let body = format!("extern int mkfifo(const char *, unsigned);\n{body}");
+        let machine = machine(&body, &kept);
+        let packed = pack(&machine, "all").expect(0).says_not(&[RECIPE]);
+        if !why.is_empty() {
+            packed.says(&["1 file archived that it might make", why]);
+        }
+        offline(&machine, &["unpack", "a.tar.zst", "-C", "back"]).expect(0).says(&["Proven"]);
+        assert_eq!(index_in(&machine, "back").as_ref(), Some(&kept), "{body}");
+    }
+}
+
+pub(crate) fn a_manifest_runs_no_other_program() {
+    let machine = machine(TRIES, &made());
+    pack(&machine, "all").expect(0).says(&[RECIPE]);
+    offline(&machine, &["unpack", "a.tar.zst", "-C", "back"]).expect(3);
+    let manifest = "back/.hashget-restore.json";
+    let text = fs_err::read_to_string(machine.path(manifest)).unwrap();
+    let tool = text.split("\"tool\":[").nth(1).unwrap().split(']').next().unwrap().to_owned();
+    let (first, second) = tool.split_once(',').unwrap();
+    let turned = format!("{second},{first}");
+    let other = format!("\"{}\"", "0".repeat(64));
+    for (from, to, why) in [
+        ("\"module-index\"", "\"tea\"", "does not know the recipe tea"),
+        (&*tool, &*turned, "the recipe's program is in kmod, and the package is libc6"),
+        (&tool, &other, "the manifest does not have its package"),
+        ("{\"folder\":\"usr/lib/modules/1\"}", "{}", "the manifest's parameter folder is missing"),
+        (
+            "\"usr/lib/modules/1\"}",
+            "\"usr/lib/modules/1/-x\"}",
+            "is no folder of a kernel's modules",
+        ),
+        (
+            ARCHIVE,
+            "https://other.example/packages/",
+            "is in no archive of packages that this machine knows",
+        ),
+    ] {
+        assert!(text.contains(from), "{from} in {text}");
+        machine.write(manifest, text.replace(from, to));
+        offline(&machine, &["restore", "back", "--derive", "all"]).expect(3).says(&[
+            why,
+            "1 file not made",
+            INDEX,
+        ]);
+        assert_eq!(index_in(&machine, "back"), None);
+        assert_eq!(fs_err::read_to_string(machine.path("back/etc/own")).unwrap(), "mine\n");
+    }
+    machine.write(manifest, &text);
+    offline(&machine, &["restore", "back", "--derive", "all"]).expect(0).says(&["Proven"]);
+}
+
+pub(crate) fn who_runs_no_programs_names_what_they_make() {
+    let machine = machine(TRIES, &made());
+    pack(&machine, "all").expect(0).says(&[RECIPE]);
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../contrib/restore.py");
+    let mut python = std::process::Command::new("python3");
+    python.current_dir(machine.path("")).args(["-B", program, "a.tar.zst", "-C", "back"]);
+    let output = python.args(["--offline", "--packages", "pool"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    let named = said.lines().filter(|line| line.contains(INDEX)).collect::<Vec<_>>();
+    assert_eq!(named.len(), 1, "{said}");
+    assert!(named[0].contains("1 file not made, which a program makes (recipe module-index)"));
+    assert_eq!(index_in(&machine, "back"), None);
+    offline(&machine, &["restore", "back", "--derive", "all"]).expect(0).says(&["Proven"]);
+    assert_eq!(index_in(&machine, "back"), Some(made()));
+}

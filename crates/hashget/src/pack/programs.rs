@@ -1,0 +1,442 @@
+//! Which archived files programs of packages make out of other files of the tree.
+//!
+//! Invariant: a file is left out only if the program was run here, on what a restore will have in its place, and made exactly the
+//! bytes that the tree has.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _};
+
+use super::known::{KnownPackage, Requirements, add_checks};
+use super::pieces::{add_package, sort_packages};
+use super::plan::{ChosenPackage, Plan};
+use super::verdict::{Verdict, Verdicts};
+use super::{PackError, Packer};
+use crate::derived::MOST_INPUT_BYTES;
+use crate::fetch::FetchError;
+use crate::hashdb::PackageId;
+use crate::model::manifest::{Derived, EntryTable, Patch};
+use crate::model::{Digest, Entry, Evidence, Kind, RelPath, counted, total_bytes};
+use crate::monitor::{Monitor, ProblemKind, Step, Total};
+use crate::places::wanted;
+use crate::programs::{
+    MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Reads, Unpacked,
+    Workshop, between, described, is_for_this_machine, is_of_archive, program_recipe, program_runs,
+    signature, unpack,
+};
+use crate::tree::Scan;
+use crate::wording::one_line;
+
+/// Smaller files cost as much to name as to archive.
+const LEAST_BYTES: u64 = 512;
+/// What a run reads together, in bytes.
+const MOST_READ_BYTES: u64 = 2 << 30;
+/// Packages of a name that are looked at.
+const MOST_NAMED: u32 = 1000;
+/// Packages of one program.
+const MOST_PACKAGES: usize = 100;
+/// How often a run is made again without what did not come out right.
+const MOST_TRIES: usize = 4;
+/// Runs for the files of one proposal.
+const MOST_ROUNDS: usize = 4;
+
+/// A program, with what it consists of.
+struct Program {
+    /// The package with the program first.
+    packages: Vec<Part>,
+    unpacked: Unpacked,
+}
+
+/// A package of a program.
+struct Part {
+    known: KnownPackage,
+    /// Does the backup rely on it anyway?
+    is_chosen: bool,
+}
+
+/// What came out right of a run.
+struct Right {
+    run: ProgramRun,
+    made: Vec<Made>,
+}
+
+/// A file that a program makes: the index of its entry, and what has to be changed in it.
+struct Made {
+    entry: usize,
+    patch: Option<String>,
+}
+
+/// Looks for programs, each once.
+struct Search<'s, 'a> {
+    packer: &'s Packer<'a>,
+    programs: &'s Programs,
+    requirements: &'s Requirements<'s>,
+    /// The packages of the plan, by the names that their signatures have.
+    chosen: Vec<KnownPackage>,
+    found: HashMap<Vec<String>, Option<Program>>,
+    monitor: &'s dyn Monitor,
+}
+
+impl Packer<'_> {
+    /// Leaves out of a plan what programs make, out of its packages and of others in the HashDB.
+    pub(super) fn run_programs<'a>(
+        &'a self,
+        scan: &Scan,
+        packages: &mut Vec<ChosenPackage<'a>>,
+        requirements: &Requirements<'_>,
+        plan: &mut Plan,
+        monitor: &dyn Monitor,
+    ) -> Result<(), PackError> {
+        let Some(programs) = &requirements.options().programs else { return Ok(()) };
+        let runs = program_runs(&Tree { scan, verdicts: &plan.verdicts });
+        if runs.is_empty() {
+            return Ok(());
+        }
+        let bytes = runs.iter().flat_map(|run| &run.outputs).map(|path| size_at(scan, path));
+        let progress =
+            monitor.begin(Step::Plan, "what programs make", Total::bytes(total_bytes(bytes)));
+        let chosen = plan.chosen.iter().map(|&index| &packages[index]);
+        let chosen =
+            chosen.map(|one| KnownPackage::new(one.id, one.record.clone(), Vec::new())).collect();
+        let found = HashMap::new();
+        let mut search = Search { packer: self, programs, requirements, chosen, found, monitor };
+        let mut made: Vec<(Vec<String>, Right)> = Vec::new();
+        let mut left_out: BTreeSet<RelPath> = BTreeSet::new();
+        let mut runs: VecDeque<(ProgramRun, usize)> =
+            runs.into_iter().map(|run| (run, 1)).collect();
+        while let Some((run, round)) = runs.pop_front() {
+            monitor.check_interrupted()?;
+            let proposed = run.clone();
+            let bytes = total_bytes(run.outputs.iter().map(|path| size_at(scan, path)));
+            let (what, files) = (run.recipe, run.outputs.len() as u64);
+            match search.carry_out(scan, run, &left_out) {
+                Ok(Some((names, right))) => {
+                    left_out.extend(right.run.outputs.iter().cloned());
+                    let mut rest = proposed;
+                    rest.outputs.retain(|path| !left_out.contains(path));
+                    // What is made before the others is made otherwise: the rest may come out by itself.
+                    if round < MOST_ROUNDS && !rest.outputs.is_empty() {
+                        runs.push_back((rest, round + 1));
+                    }
+                    made.push((names, right));
+                }
+                Ok(None) => {}
+                Err(Failed::Pack(error)) => return Err(error),
+                Err(Failed::Program(error)) => {
+                    let files = counted(files, "file", "files");
+                    let why = format!("{files} archived that it might make: {}", one_line(&error));
+                    monitor.problem(ProblemKind::Note, format!("recipe {what}"), why);
+                }
+            }
+            progress.advance(bytes, 0);
+        }
+        for (names, right) in made {
+            if let Some(program) = search.found.get(&names).and_then(Option::as_ref) {
+                add(scan, program, right, packages, plan);
+            }
+        }
+        sort_packages(plan);
+        Ok(())
+    }
+}
+
+/// Why a run is not used.
+enum Failed {
+    /// Packing ends.
+    Pack(PackError),
+    /// Its files are archived.
+    Program(ProgramError),
+}
+
+impl<E: Into<PackError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Pack(error.into())
+    }
+}
+
+impl Search<'_, '_> {
+    /// Makes what a run proposes, as far as that comes out right; with the names of its program's package.
+    fn carry_out(
+        &mut self,
+        scan: &Scan,
+        mut run: ProgramRun,
+        left_out: &BTreeSet<RelPath>,
+    ) -> Result<Option<(Vec<String>, Right)>, Failed> {
+        let Some(recipe) = program_recipe(run.recipe) else { return Ok(None) };
+        let names = recipe.packages(&run.parameters).map_err(Failed::Program)?;
+        if !self.found.contains_key(&names) {
+            let program = self.program(&names)?;
+            self.found.insert(names.clone(), program);
+        }
+        let Some(program) = self.found.get(&names).and_then(Option::as_ref) else {
+            return Ok(None);
+        };
+        for _ in 0..MOST_TRIES {
+            let made = self.made_right(scan, &run, left_out, program)?;
+            let bytes = total_bytes(made.iter().map(|one| size_of(&scan.entries[one.entry])));
+            if made.is_empty() || !self.is_worth(program, bytes) {
+                return Ok(None);
+            }
+            // A restore makes all that the manifest says and nothing else, in one run: what else came out may have had a part in it.
+            if made.len() == run.outputs.len() {
+                return Ok(Some((names, Right { run, made })));
+            }
+            run.outputs = made.iter().map(|one| scan.entries[one.entry].path.clone()).collect();
+        }
+        Ok(None)
+    }
+
+    /// Does it save enough for what has to be downloaded besides?
+    fn is_worth(&self, program: &Program, bytes: u64) -> bool {
+        let besides = program.packages.iter().filter(|part| !part.is_chosen);
+        let download = total_bytes(besides.map(|part| part.known.record.size));
+        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
+        let limit = self.requirements.options().max_fetch_ratio * bytes as f64;
+        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
+        let download = download as f64;
+        download <= limit
+    }
+
+    /// Runs a program; the entries of what came out as it is in the tree.
+    fn made_right(
+        &self,
+        scan: &Scan,
+        run: &ProgramRun,
+        left_out: &BTreeSet<RelPath>,
+        program: &Program,
+    ) -> Result<Vec<Made>, Failed> {
+        let Some(recipe) = program_recipe(run.recipe) else { return Ok(Vec::new()) };
+        let reads = recipe.reads(&run.parameters, &run.outputs).map_err(Failed::Program)?;
+        let call = recipe.call(&run.parameters, &run.outputs).map_err(Failed::Program)?;
+        let workshop = Workshop::new(&program.unpacked).map_err(disk)?;
+        self.fill(&workshop, scan, &reads, |path| {
+            left_out.contains(path) || run.outputs.binary_search(path).is_ok()
+        })?;
+        for path in &run.outputs {
+            workshop.make_folders(path).map_err(disk)?;
+        }
+        match workshop.run(&call, &*self.programs.runner, self.monitor) {
+            Ok(()) => {}
+            Err(ProgramError::Interrupted(interrupted)) => return Err(interrupted.into()),
+            Err(error) => return Err(Failed::Program(error)),
+        }
+        let mut right = Vec::new();
+        for path in &run.outputs {
+            self.monitor.check_interrupted()?;
+            let Some(index) = scan.entries.position(path) else { continue };
+            let entry = &scan.entries[index];
+            let Some((mut made, size)) = workshop.made(path).map_err(disk)? else { continue };
+            let is_right = entry.kind == (Kind::File { size })
+                && entry.sha256 == Some(Digest::of_reader(&made).map_err(disk)?);
+            if is_right {
+                right.push(Made { entry: index, patch: None });
+                continue;
+            }
+            made.rewind().map_err(disk)?;
+            if let Some(patch) = patch_of(scan, entry, made, size).map_err(disk)? {
+                right.push(Made { entry: index, patch: Some(patch) });
+            }
+        }
+        Ok(right)
+    }
+
+    /// Puts what a program reads into its workshop, but for what `is_made` by programs.
+    fn fill(
+        &self,
+        workshop: &Workshop<'_>,
+        scan: &Scan,
+        reads: &Reads,
+        is_made: impl Fn(&RelPath) -> bool,
+    ) -> Result<(), Failed> {
+        let is_read = |entry: &&Entry| {
+            matches!(entry.kind, Kind::File { .. })
+                && reads.has(&entry.path)
+                && !is_made(&entry.path)
+        };
+        let mut bytes = 0_u64;
+        for entry in scan.entries.iter().filter(is_read) {
+            self.monitor.check_interrupted()?;
+            bytes = bytes.saturating_add(size_of(entry));
+            if bytes > MOST_READ_BYTES {
+                return Err(Failed::Program(ProgramError::ReadsMuch(MOST_READ_BYTES)));
+            }
+            // What cannot be read is named when it is archived; without it, nothing right comes out.
+            let Ok(mut file) = scan.root.open_file(&entry.path) else { continue };
+            workshop.add(&entry.path, entry.metadata.mtime, &mut file).map_err(disk)?;
+        }
+        Ok(())
+    }
+
+    /// The program in a package of one of these names, with what it depends on.
+    fn program(&self, names: &[String]) -> Result<Option<Program>, Failed> {
+        let mut parts: Vec<(Part, File)> = Vec::new();
+        let mut seen: HashSet<String> = names.iter().cloned().collect();
+        let mut waiting: VecDeque<Vec<String>> = VecDeque::from([names.to_vec()]);
+        while let Some(alternatives) = waiting.pop_front() {
+            let mut found = None;
+            for name in &alternatives {
+                found = self.package(name)?;
+                if found.is_some() {
+                    break;
+                }
+            }
+            let Some(part) = found else {
+                // Nothing comes of a program that is not there; perhaps something without a library.
+                if parts.is_empty() {
+                    return Ok(None);
+                }
+                continue;
+            };
+            let package = wanted(&part.known.record);
+            let file = match self.packer.source.fetch(&package, self.monitor) {
+                Ok(fetched) => fetched.file,
+                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
+                Err(error) => {
+                    let name = part.known.record.display_name();
+                    let why = format!("{name}: {}", one_line(&error));
+                    return Err(Failed::Program(ProgramError::Fetch(why)));
+                }
+            };
+            let described = described(&file, self.packer.limits).map_err(Failed::Program)?;
+            parts.push((part, file));
+            let is_library =
+                |alternatives: &Vec<String>| alternatives.iter().any(|name| name.contains("lib"));
+            for alternatives in described.depends.into_iter().filter(is_library) {
+                if !alternatives.iter().any(|name| seen.contains(name))
+                    && seen.len() < MOST_PACKAGES
+                {
+                    seen.extend(alternatives.iter().cloned());
+                    waiting.push_back(alternatives);
+                }
+            }
+        }
+        let (packages, files): (Vec<Part>, Vec<File>) = parts.into_iter().unzip();
+        let (unpacked, _) = unpack(&files, self.packer.limits).map_err(Failed::Program)?;
+        Ok(Some(Program { packages, unpacked }))
+    }
+
+    /// The package of this name: one that the backup relies on, or the newest in the HashDB that it could rely on.
+    fn package(&self, name: &str) -> Result<Option<Part>, PackError> {
+        let (kind, beginning) = signature(name);
+        let is_named = |known: &&KnownPackage| {
+            known.record.signatures.iter().any(|one| {
+                one.kind == kind
+                    && one.value.starts_with(&beginning)
+                    && is_for_this_machine(&one.value)
+            })
+        };
+        let is_known =
+            |known: &&KnownPackage| is_of_archive(&known.record.url, &self.programs.archives);
+        if let Some(known) = self.chosen.iter().filter(is_named).find(is_known) {
+            let known = KnownPackage::new(known.id, known.record.clone(), Vec::new());
+            return Ok(Some(Part { known, is_chosen: true }));
+        }
+        let hashdb = self.packer.hashdb;
+        let ids: Vec<PackageId> = hashdb.named(kind, &beginning, MOST_NAMED)?;
+        let records = hashdb.records(&ids)?;
+        let known = ids.iter().zip(records);
+        let known =
+            known.filter_map(|(id, record)| Some(KnownPackage::new(*id, record?, Vec::new())));
+        let may_be = |known: &KnownPackage| {
+            known.record.evidence >= Evidence::Signed && is_named(&known) && is_known(&known)
+        };
+        let mut known: Vec<KnownPackage> = known.filter(may_be).collect();
+        add_checks(hashdb, &mut known)?;
+        known.retain(|one| self.requirements.obstacle(&one.record, &one.checks).is_none());
+        let newest = known.into_iter().max_by_key(|one| one.id);
+        Ok(newest.map(|known| Part { known, is_chosen: false }))
+    }
+}
+
+/// What turns the `size` bytes that were made into what the tree has; `None` if that is most of it, or the tree has changed.
+fn patch_of(scan: &Scan, entry: &Entry, made: File, size: u64) -> io::Result<Option<String>> {
+    if size.max(size_of(entry)) > MOST_PATCHED_BYTES {
+        return Ok(None);
+    }
+    let (mut from, mut wanted) = (Vec::new(), Vec::new());
+    made.take(MOST_PATCHED_BYTES).read_to_end(&mut from)?;
+    // What cannot be read is named when it is archived.
+    let Ok(file) = scan.root.open_file(&entry.path) else { return Ok(None) };
+    file.take(MOST_PATCHED_BYTES + 1).read_to_end(&mut wanted)?;
+    match entry.sha256 == Some(Digest::of(&wanted)) {
+        true => between(&from, &wanted),
+        false => Ok(None),
+    }
+}
+
+fn disk(error: io::Error) -> Failed {
+    Failed::Program(ProgramError::Disk(error))
+}
+
+/// Adds what came out right to what the program's package gives, and the packages that only this takes.
+fn add(
+    scan: &Scan,
+    program: &Program,
+    right: Right,
+    packages: &mut Vec<ChosenPackage<'_>>,
+    plan: &mut Plan,
+) {
+    let mut numbers = BTreeMap::new();
+    for (part, Part { known, .. }) in program.packages.iter().enumerate() {
+        let number = plan.chosen.iter().position(|&index| packages[index].id == known.id);
+        numbers.insert(part, number.unwrap_or_else(|| add_package(known, packages, plan)));
+    }
+    let number = numbers[&0];
+    let package = &mut plan.packages[number];
+    let run = package.derived.len();
+    let files = package.files.entries().map(|row| row.expect("the plan has made this table"));
+    let mut rows: Vec<(Entry, Option<RelPath>)> = files.collect();
+    let mut patches = Vec::new();
+    for Made { entry, patch } in right.made {
+        plan.verdicts.set(entry, Verdict::Given { package: number });
+        let entry = scan.entries[entry].clone();
+        patches.extend(patch.map(|zstd| Patch { path: entry.path.clone(), zstd }));
+        let from = Derived::path_of_run(run, &entry.path);
+        rows.push((entry, Some(from)));
+    }
+    rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let from = rows.iter().map(|(_, from)| from.clone()).collect();
+    package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+    let tool = program.packages.iter().map(|part| part.known.record.sha256).collect();
+    let ProgramRun { recipe, parameters, .. } = right.run;
+    let recipe = recipe.to_owned();
+    package.derived.push(Derived { recipe, from: None, tool, patches, parameters });
+}
+
+fn size_of(entry: &Entry) -> u64 {
+    if let Kind::File { size } = entry.kind { size } else { 0 }
+}
+
+fn size_at(scan: &Scan, path: &RelPath) -> u64 {
+    scan.entries.at(path).map_or(0, size_of)
+}
+
+/// The tree that is packed.
+struct Tree<'t> {
+    scan: &'t Scan,
+    verdicts: &'t Verdicts,
+}
+
+impl ProgramScene for Tree<'_> {
+    fn wanted(&self) -> Vec<&Entry> {
+        let entries = self.scan.entries.iter().zip(self.verdicts.iter());
+        let is_wanted = |(entry, verdict): &(&Entry, Verdict)| {
+            let may_be_left_out =
+                matches!(verdict, Verdict::Archived(reason) if !reason.is_final());
+            may_be_left_out && entry.sha256.is_some() && size_of(entry) >= LEAST_BYTES
+        };
+        entries.filter(is_wanted).map(|(entry, _)| entry).collect()
+    }
+
+    fn is_file(&self, path: &RelPath) -> bool {
+        let entry = self.scan.entries.at(path);
+        entry.is_some_and(|entry| matches!(entry.kind, Kind::File { .. }))
+    }
+
+    fn contents(&self, path: &RelPath) -> Option<Vec<u8>> {
+        let mut contents = Vec::new();
+        let file = self.scan.root.open_file(path).ok()?;
+        file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut contents).ok()?;
+        (contents.len() as u64 <= MOST_INPUT_BYTES).then_some(contents)
+    }
+}

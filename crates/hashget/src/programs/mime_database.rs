@@ -1,0 +1,45 @@
+//! `mime-database`: what `update-mime-database` writes of the types of files that packages describe.
+//!
+//! Invariant: it follows from the folder `packages` alone.
+
+use super::{Call, Parameters, ProgramError, ProgramRecipe, ProgramRun, ProgramScene, Reads};
+use crate::model::RelPath;
+
+pub(super) struct MimeDatabase;
+
+const FOLDER: &str = "usr/share/mime";
+/// What it reads of that.
+const PACKAGES: &str = "usr/share/mime/packages";
+
+impl ProgramRecipe for MimeDatabase {
+    fn name(&self) -> &'static str {
+        "mime-database"
+    }
+
+    fn packages(&self, _: &Parameters) -> Result<Vec<String>, ProgramError> {
+        Ok(vec!["shared-mime-info".to_owned()])
+    }
+
+    fn propose(&self, tree: &dyn ProgramScene) -> Vec<ProgramRun> {
+        let is_below = |path: &RelPath, folder: &str| {
+            let rest = path.as_bytes().strip_prefix(folder.as_bytes());
+            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        };
+        let is_made = |path: &&RelPath| is_below(path, FOLDER) && !is_below(path, PACKAGES);
+        let wanted = tree.wanted();
+        let outputs: Vec<RelPath> =
+            wanted.iter().map(|entry| &entry.path).filter(is_made).cloned().collect();
+        let run = ProgramRun { recipe: self.name(), parameters: Parameters::new(), outputs };
+        if run.outputs.is_empty() { Vec::new() } else { vec![run] }
+    }
+
+    fn reads(&self, _: &Parameters, _: &[RelPath]) -> Result<Reads, ProgramError> {
+        let below = vec![RelPath::new(PACKAGES).expect("a plain path")];
+        Ok(Reads { below, ..Reads::default() })
+    }
+
+    fn call(&self, _: &Parameters, _: &[RelPath]) -> Result<Call, ProgramError> {
+        let (program, arguments) = ("bin/update-mime-database".to_owned(), vec![FOLDER.to_owned()]);
+        Ok(Call { program, arguments, ..Call::default() })
+    }
+}

@@ -1,0 +1,137 @@
+//! A private folder in which a program works: what it reads is put there first, and what it made is taken out.
+//!
+//! Invariant: the program has ended before anything is taken, and nothing that it made is followed anywhere.
+
+use std::ffi::OsString;
+use std::fs::{File, FileTimes};
+use std::io::{self, Read};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::program_package::{Unpacked, place};
+use super::{Call, ProgramCall, ProgramError, RunProgram};
+use crate::model::{RelPath, Timestamp};
+use crate::monitor::Monitor;
+use crate::tree::TreeRoot;
+
+/// See the top.
+pub(crate) struct Workshop<'t> {
+    unpacked: &'t Unpacked,
+    folder: TempDir,
+}
+
+impl<'t> Workshop<'t> {
+    /// An empty one for a program of these packages.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub(crate) fn new(unpacked: &'t Unpacked) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("hashget-work-").tempdir()?;
+        Ok(Self { unpacked, folder })
+    }
+
+    /// Puts a file there that the program reads.
+    ///
+    /// # Errors
+    /// It cannot be read or written.
+    pub(crate) fn add(
+        &self,
+        path: &RelPath,
+        mtime: Timestamp,
+        content: &mut dyn Read,
+    ) -> io::Result<()> {
+        self.make_folders(path)?;
+        let mut file = fs_err::File::create_new(place(self.folder.path(), path))?;
+        io::copy(content, &mut file)?;
+        let seconds = Duration::from_secs(mtime.seconds.unsigned_abs());
+        let time = match mtime.seconds {
+            0.. => SystemTime::UNIX_EPOCH.checked_add(seconds),
+            _ => SystemTime::UNIX_EPOCH.checked_sub(seconds),
+        };
+        let times = time.map(|time| FileTimes::new().set_modified(time));
+        times.map_or(Ok(()), |times| file.set_times(times))
+    }
+
+    /// There are all folders for what is to be made at `path`.
+    ///
+    /// # Errors
+    /// They cannot be made.
+    pub(crate) fn make_folders(&self, path: &RelPath) -> io::Result<()> {
+        let Some(parent) = path.parent().filter(|parent| !parent.is_root()) else { return Ok(()) };
+        fs_err::create_dir_all(place(self.folder.path(), &parent))
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Errors
+    /// The packages do not have it; and as those of [`RunProgram::run`].
+    pub(crate) fn run(
+        &self,
+        call: &Call,
+        runner: &dyn RunProgram,
+        monitor: &dyn Monitor,
+    ) -> Result<(), ProgramError> {
+        let missing = || ProgramError::NoProgram(call.program.clone());
+        let root = self.unpacked.path();
+        let program = [root.join(&call.program), root.join("usr").join(&call.program)]
+            .into_iter()
+            .find(|path| path.is_file())
+            .ok_or_else(missing)?;
+        let (loader, libraries) = loader(root).ok_or_else(missing)?;
+        for (link, target) in call.links {
+            symlink(target, self.folder.path().join(link))?;
+        }
+        let mut arguments: Vec<OsString> = vec!["--library-path".into(), libraries.into()];
+        if let Some(name) = call.called {
+            arguments.extend(["--argv0".into(), name.into()]);
+        }
+        arguments.push(program.into());
+        arguments.extend(call.arguments.iter().map(OsString::from));
+        let program = ProgramCall {
+            packages: root.to_path_buf(),
+            work: self.folder.path().to_path_buf(),
+            program: loader,
+            arguments,
+            input: &call.input,
+            variable: call.home.map(|(name, below)| (name, root.join(below))),
+        };
+        runner.run(&program, monitor)
+    }
+
+    /// What the program made at `path`: a regular file, from its start, and its size in bytes. `None` if there is none, or something else.
+    ///
+    /// # Errors
+    /// The folder cannot be opened.
+    pub(crate) fn made(&self, path: &RelPath) -> io::Result<Option<(File, u64)>> {
+        let root = TreeRoot::open(self.folder.path())?;
+        let found = root.open_file(path).and_then(|file| Ok((file.metadata()?, file))).ok();
+        let file = found.filter(|(metadata, _)| metadata.is_file());
+        Ok(file.map(|(metadata, file)| (file, metadata.len())))
+    }
+}
+
+/// Name of the libraries' folder for this processor, and of the program there that loads others.
+const LOADER: Option<(&str, &str)> = if cfg!(target_arch = "x86_64") {
+    Some(("x86_64-linux-gnu", "ld-linux-x86-64.so.2"))
+} else if cfg!(target_arch = "aarch64") {
+    Some(("aarch64-linux-gnu", "ld-linux-aarch64.so.1"))
+} else {
+    None
+};
+
+/// The program that loads others, for this processor, and where these find libraries.
+fn loader(root: &Path) -> Option<(PathBuf, String)> {
+    let (triplet, name) = LOADER?;
+    let folders = ["lib", "usr/lib"].map(|folder| root.join(folder).join(triplet));
+    let loader = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())?;
+    let all: Vec<String> = folders
+        .iter()
+        // Where systemd has what its programs share.
+        .flat_map(|folder| [folder.clone(), folder.join("systemd")])
+        .map(|folder| folder.display().to_string())
+        .collect();
+    Some((loader, all.join(":")))
+}

@@ -1,0 +1,267 @@
+//! Files that programs make, with a program that is scripted here: what is right of it, patched, left, or interrupted.
+//!
+//! Invariant: the scripted program sees what a real one would, and nothing that it makes is believed.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+
+use hashget::archive::Selection;
+use hashget::derived::Derive;
+use hashget::model::Digest;
+use hashget::monitor::{Monitor, Recorder};
+use hashget::pack::PackOptions;
+use hashget::programs::{ProgramCall, ProgramError, Programs, RunProgram};
+use hashget::restore::{Part, RestoreOptions, Summary};
+use hashget_testkit::packages::{TarBuilder, TarEntry, deb};
+use hashget_testkit::trees::{self, Snapshot, snapshot};
+
+use crate::recipes::manifest_of;
+use crate::scene::{Scene, options, problems};
+
+const FOLDER: &str = "lib/modules/1";
+const MADE: [&str; 3] = ["modules.alias", "modules.dep", "modules.symbols"];
+
+/// What else a scripted program does in its folder.
+type Change = dyn Fn(&Path) -> Result<(), ProgramError> + Send + Sync;
+
+/// Makes the index of modules out of the modules' names, as `change` changes it.
+struct Scripted {
+    calls: AtomicU32,
+    seen: Mutex<Vec<String>>,
+    change: Box<Change>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Scripted")
+    }
+}
+
+impl RunProgram for Scripted {
+    fn run(&self, call: &ProgramCall<'_>, _: &dyn Monitor) -> Result<(), ProgramError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let folder = call.work.join(FOLDER);
+        let mut seen = names_below(&folder.join("kernel"));
+        seen.extend(names_below(&folder).into_iter().filter(|name| name.starts_with("modules.")));
+        assert!(call.packages.join("bin/kmod").is_file() && call.program.is_file());
+        for name in MADE {
+            fs_err::write(folder.join(name), made(name, &names_below(&folder.join("kernel"))))
+                .unwrap();
+        }
+        *self.seen.lock().unwrap() = seen;
+        (self.change)(&call.work)
+    }
+}
+
+fn names_below(folder: &Path) -> Vec<String> {
+    let entries = fs_err::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<String> = entries.map(|name| name.into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// What is in a file of the index.
+fn made(name: &str, modules: &[String]) -> String {
+    // Nothing that could be guessed, or written in fewer bytes.
+    let line = |module: &String| {
+        format!("{} {module}\n", Digest::of(format!("{name} {module}").as_bytes()))
+    };
+    modules.iter().map(line).collect()
+}
+
+/// Programs by a script.
+fn scripted(
+    scene: &Scene,
+    change: impl Fn(&Path) -> Result<(), ProgramError> + Send + Sync + 'static,
+) -> (Programs, Arc<Scripted>) {
+    let (calls, seen, change) = (AtomicU32::new(0), Mutex::default(), Box::new(change));
+    let runner = Arc::new(Scripted { calls, seen, change });
+    (Programs { runner: runner.clone(), archives: vec![scene.origin.url("/")] }, runner)
+}
+
+/// A tree with modules of a package, a module of its own, and their index; the package of the program is known.
+fn machine() -> (Scene, Snapshot) {
+    let scene = Scene::new();
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let package = |name: &str, fields: &str, data: TarBuilder| {
+        let control =
+            format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
+        let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
+        scene.index(&format!("{name}_1_{architecture}.deb"), &bytes);
+    };
+    let program = |name: &str| {
+        TarBuilder::new().entry(&TarEntry {
+            name: name.as_bytes(),
+            content: name.as_bytes(),
+            mode: 0o755,
+            ..TarEntry::default()
+        })
+    };
+    package("kmod", "Depends: libc6 (>= 2)\n", program("./bin/kmod"));
+    let loader = if cfg!(target_arch = "aarch64") {
+        "./lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
+    } else {
+        "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    };
+    package("libc6", "", program(loader));
+    let mut modules = TarBuilder::new();
+    for number in 0..20 {
+        let content = format!("module {number}\n").repeat(50);
+        modules = modules.file(&format!("./{FOLDER}/kernel/{number}.ko"), content.as_bytes());
+        trees::file(&scene.tree(), format!("{FOLDER}/kernel/{number}.ko"), content);
+    }
+    package("linux-image", "", modules);
+    trees::file(&scene.tree(), format!("{FOLDER}/kernel/own.ko"), "my own module");
+    let names = names_below(&scene.tree().join(FOLDER).join("kernel"));
+    for name in MADE {
+        let path = trees::file(&scene.tree(), format!("{FOLDER}/{name}"), made(name, &names));
+        trees::mtime(&path, 1_650_000_000, 5);
+    }
+    let before = snapshot(&scene.tree());
+    (scene, before)
+}
+
+fn packing(programs: &Programs) -> PackOptions<'static> {
+    PackOptions { derive: Derive::All, programs: Some(programs.clone()), ..options() }
+}
+
+fn restoring(programs: Option<&Programs>) -> RestoreOptions {
+    let derive = if programs.is_some() { Derive::All } else { Derive::Pure };
+    RestoreOptions { derive, programs: programs.cloned(), ..RestoreOptions::default() }
+}
+
+fn unpack(scene: &Scene, archive: &[u8], options: &RestoreOptions) -> (PathBuf, Summary, Recorder) {
+    let (target, recorder) = (scene.target(), Recorder::default());
+    let restored = scene.restorer().unpack(&mut &*archive, &target, options, &recorder).unwrap();
+    (target, restored, recorder)
+}
+
+#[test]
+fn what_a_program_makes_is_left_out_and_comes_back() {
+    let (scene, before) = machine();
+    let (programs, runner) = scripted(&scene, |_| Ok(()));
+    let (archive, packed) = scene.pack_well(&packing(&programs));
+    assert_eq!(packed.derived["module-index"].files, 3);
+    // The files that it makes are not there before.
+    assert_eq!(runner.seen.lock().unwrap().len(), 21);
+    let manifest = manifest_of(&archive);
+    assert!(manifest.needs.names().eq(["derived", "tools"]));
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    scene.judge(&target, &restored, &recorder, &before);
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(None));
+    assert_eq!(restored.missing.len(), 3);
+    assert!(problems(&recorder).contains("3 entries missing (derived by a program, not made"));
+    // One of them is made by somebody else meanwhile: all are made again, and that one stays.
+    let names = names_below(&target.join(FOLDER).join("kernel"));
+    trees::file(&target, format!("{FOLDER}/{}", MADE[1]), made(MADE[1], &names));
+    let (options, recorder) = (restoring(Some(&programs)), Recorder::default());
+    let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
+    scene.judge(&target, &restored, &recorder, &before);
+}
+
+#[test]
+fn what_comes_out_almost_right_has_a_patch() {
+    let (scene, before) = machine();
+    let almost = |work: &Path| {
+        let path = work.join(FOLDER).join(MADE[2]);
+        let text = fs_err::read_to_string(&path).unwrap();
+        fs_err::write(path, text.replacen("own.ko", "my.ko", 1)).unwrap();
+        Ok(())
+    };
+    let (programs, runner) = scripted(&scene, almost);
+    let (archive, packed) = scene.pack_well(&packing(&programs));
+    assert_eq!(
+        (packed.derived["module-index"].files, runner.calls.load(Ordering::Relaxed)),
+        (3, 1)
+    );
+    let patches: Vec<String> = manifest_of(&archive)
+        .packages
+        .iter()
+        .flat_map(|package| &package.derived)
+        .flat_map(|derived| &derived.patches)
+        .map(|patch| patch.path.to_string())
+        .collect();
+    assert_eq!(patches, [format!("{FOLDER}/{}", MADE[2])]);
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    scene.judge(&target, &restored, &recorder, &before);
+    // Of a program that makes something else now, the patch gives nothing that counts.
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    assert_eq!(restored.missing.len(), 1);
+    assert!(problems(&recorder).contains("its program makes something else"));
+    assert!(!target.join(FOLDER).join(MADE[2]).exists());
+}
+
+#[test]
+fn what_does_not_come_out_is_read_by_the_next_run() {
+    let (scene, before) = machine();
+    // What is there already is taken for right.
+    let (programs, runner) = scripted(&scene, |work| {
+        let names: Vec<String> = (0..2000).map(|number| format!("{number} other")).collect();
+        fs_err::write(work.join(FOLDER).join(MADE[0]), made("other", &names)).unwrap();
+        Ok(())
+    });
+    let (archive, packed) = scene.pack_well(&packing(&programs));
+    assert_eq!(packed.derived["module-index"].files, 2);
+    assert!(runner.calls.load(Ordering::Relaxed) >= 2);
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    assert!(runner.seen.lock().unwrap().contains(&MADE[0].to_owned()));
+    scene.judge(&target, &restored, &recorder, &before);
+}
+
+#[test]
+fn a_program_that_fails_or_is_gone_costs_its_files() {
+    let (scene, before) = machine();
+    let failing =
+        |_: &Path| Err(ProgramError::Ended { how: "exit code 1".to_owned(), words: String::new() });
+    let (programs, _) = scripted(&scene, failing);
+    let recorder = Recorder::default();
+    let (archive, packed) = scene.pack(&packing(&programs), &recorder).unwrap();
+    assert!(packed.derived.is_empty());
+    assert!(problems(&recorder).contains("3 files archived that it might make"));
+    scene.unpack_well(&archive, &before);
+
+    let (working, _) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&working));
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    assert_eq!((restored.missing.len(), restored.proven), (3, None));
+    assert!(
+        problems(&recorder)
+            .contains("3 files not made by module-index: the tool ended with exit code 1")
+    );
+    let (options, recorder) = (restoring(Some(&working)), Recorder::default());
+    let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
+    scene.judge(&target, &restored, &recorder, &before);
+}
+
+#[test]
+fn an_interruption_while_a_program_runs_ends_the_restore() {
+    let (scene, _) = machine();
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let (programs, _) = scripted(&scene, |_| Err(hashget::monitor::Interrupted.into()));
+    let target = scene.target();
+    let options = restoring(Some(&programs));
+    let ended = scene.restorer().unpack(&mut &*archive, &target, &options, &Recorder::default());
+    assert!(ended.unwrap_err().to_string().contains("interrupted"));
+    assert!(target.join(".hashget-restore.json").is_file());
+}
+
+#[test]
+fn a_part_has_what_a_program_makes_with_what_it_reads() {
+    let (scene, _) = machine();
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let selection = &Selection::new(&["lib/modules".to_owned()], &[]).unwrap();
+    let part = Part { selection, strip_components: 0, members: None };
+    let (target, recorder) = (scene.target(), Recorder::default());
+    let options = restoring(Some(&programs));
+    scene.restorer().unpack_part(&mut &*archive, &target, &part, &options, &recorder).unwrap();
+    assert_eq!(problems(&recorder), "");
+    for name in MADE {
+        let path = Path::new(FOLDER).join(name);
+        let read = |root: &Path| fs_err::read(root.join(&path)).unwrap();
+        assert_eq!(read(&target), read(&scene.tree()));
+    }
+}
