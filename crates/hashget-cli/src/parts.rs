@@ -68,7 +68,11 @@ impl<'e> Supplies<'e> {
             of_lost = shared.of_lost(with_fallbacks.lost);
         }
         let packages = OtherPackages::new(hashdb, of_lost.clone(), Arc::clone(&plain), limits);
-        let mut first: Vec<Box<dyn Source>> = vec![Box::new(Arc::clone(&supplements))];
+        let mut first: Vec<Box<dyn Source>> = Vec::new();
+        // Messages count the sources that failed: one that is not there is none of them.
+        if !supplements.is_empty() {
+            first.push(Box::new(Arc::clone(&supplements)));
+        }
         let mut files: Vec<Box<dyn FileSource + 'e>> =
             vec![Box::new(Arc::clone(&supplements)), Box::new(packages)];
         let accepted = match accept.is_empty() {

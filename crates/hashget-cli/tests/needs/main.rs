@@ -25,6 +25,7 @@ mod par2;
 mod prepare;
 mod procfs;
 mod programs;
+mod rpm_verify;
 mod sbom;
 mod shared_bucket;
 mod snapshots;
@@ -121,6 +122,7 @@ const TESTS: &[Test] = tests_with_needs![
     prepare::what_cannot_be_prepared_is_told: [],
     procfs::a_system_without_procfs_is_told_and_gets_no_half_backup: [OwnProc],
     shared_bucket::a_publisher_in_seaweedfs_is_read: [Tool("weed")],
+    rpm_verify::changed_tells_what_rpm_does_and_what_its_database_hides: [Root, Tool("rpm"), Tool("rpmbuild")],
     sbom::cyclonedx_is_valid_by_its_schemas: [Tool("cyclonedx-py"), Tool("python3")],
     sbom::spdx_is_valid_by_its_own_tools: [Tool("pyspdxtools")],
     snapshots::a_job_reads_a_snapshot_of_btrfs_and_removes_it: [Image, Root, Tool("btrfs"), Tool("mkfs.btrfs")],

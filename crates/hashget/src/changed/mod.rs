@@ -191,8 +191,9 @@ impl Comparison<'_, '_> {
     fn missing(&mut self, group: &[Claim]) {
         let claim = &group[0];
         let package = &self.packages[claim.package];
-        if let Some((system, _)) = package.of_system
-            && system.told.unwanted.has(&claim.in_system)
+        if let Some((system, of)) = package.of_system
+            && (system.told.unwanted.has(&claim.in_system)
+                || of.may_be_missing.contains(&claim.in_system))
         {
             self.outcome.wanted.unwanted += 1;
         } else if self.scripts.remove(claim) {

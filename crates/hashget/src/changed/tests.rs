@@ -1,5 +1,7 @@
 //! What is told of packages that no system has, of files that several packages have, and of trees with other owners.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::detectors::{PackageUrl, Release, Told};
 use crate::model::{Digest, MemberMetadata, Metadata};
@@ -108,6 +110,7 @@ fn of_a_tree_of_somebody_else_owners_are_not_compared() {
         package_url: PackageUrl::of_file("https://a.example/one-1.tar"),
         places: Vec::new(),
         configuration: Vec::new(),
+        may_be_missing: BTreeSet::new(),
         scripts: Vec::new(),
     };
     let system = InstalledSystem {

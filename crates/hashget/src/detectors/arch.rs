@@ -3,7 +3,7 @@
 //! Invariant: a package's digest comes only from pacman's sync databases, and only if name, version and build
 //! date are those of the installed package. No link is followed out of the tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,6 +120,7 @@ fn described(desc: &[u8], release: &Release) -> Option<SystemPackage> {
         package_url: url.with("upstream", source),
         places: vec![("", String::new())],
         configuration: Vec::new(),
+        may_be_missing: BTreeSet::new(),
         scripts: Vec::new(),
     })
 }

@@ -12,7 +12,8 @@ use super::{
     Candidate, DetectError, Detector, InstalledSystem, Machine, PackageUrl, Release, SystemPackage,
     Told, TreeFiles, of_kind, public_url, quoted, small_files,
 };
-use crate::formats::RpmIdentity;
+use crate::formats::{FileNotes, PackageHeader, RpmIdentity};
+use crate::limits::Limits;
 use crate::model::{Origin, RelPath, Signature};
 use crate::tree::TreeRoot;
 
@@ -102,9 +103,16 @@ impl Detector for Rpm {
         let (folder, _) = system_of(path)?;
         let beside = RelPath::new([path.as_bytes(), b"-wal"].concat()).ok()?;
         let database = Copied::new(&tree.read(path)?, tree.read(&beside).as_deref()).ok()?;
-        let installed = installed::all(&database.open().ok()?, &mut |_| {}).ok()?;
+        let database = database.open().ok()?;
+        let installed = installed::all(&database, &mut |_| {}).ok()?;
         let release = Release::read(tree, &folder);
-        let packages = installed.packages.iter().map(|package| described(package, &release));
+        let packages = installed.packages.iter().map(|package| {
+            // A list that cannot be read says nothing: then everything must be there, and only /etc is configuration.
+            let files = database.header(package.key).ok().and_then(|bytes| {
+                PackageHeader::of_database(bytes).and_then(|it| it.notes(&Limits::default())).ok()
+            });
+            described(package, files.unwrap_or_default(), &release)
+        });
         let packages = packages.collect();
         let told = Told { configuration: vec!["etc/"], ..Told::default() };
         Some(InstalledSystem { folder, packages, told, release })
@@ -112,7 +120,7 @@ impl Detector for Rpm {
 }
 
 /// An installed package as everybody calls it; its files lie where the package has them.
-fn described(package: &Installed, release: &Release) -> SystemPackage {
+fn described(package: &Installed, files: FileNotes, release: &Release) -> SystemPackage {
     let RpmIdentity { name, epoch, version, release: build, architecture, .. } = &package.identity;
     let url = PackageUrl::new("rpm", name.clone()).within([&*release.id]);
     let url = url.at(format!("{version}-{build}")).with("arch", architecture.clone());
@@ -125,7 +133,8 @@ fn described(package: &Installed, release: &Release) -> SystemPackage {
         name: name.clone(),
         package_url: url.with("upstream", source.unwrap_or_default()),
         places: vec![("", String::new())],
-        configuration: Vec::new(),
+        configuration: files.configuration,
+        may_be_missing: files.may_be_missing,
         scripts: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@
 //! never what the contents of a file should be.
 
 use rustix::fs::Dir;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -80,6 +80,8 @@ pub struct SystemPackage {
     pub places: Vec<(&'static str, String)>,
     /// Configuration files, which administrators change.
     pub configuration: Vec<RelPath>,
+    /// What its client did not lay down, or may be missing.
+    pub may_be_missing: BTreeSet<RelPath>,
     /// Scripts that it runs when it is installed: the member, and where it lies in the system.
     pub scripts: Vec<(RelPath, RelPath)>,
 }

@@ -27,7 +27,7 @@ use std::sync::atomic::AtomicU64;
 pub(crate) use deb::{Paragraph, Paragraphs};
 pub use deb::{control_end, control_members, own_name};
 pub use package::{read_package, read_package_as};
-pub(crate) use rpm::{FileDigest, PackageHeader, RpmIdentity};
+pub(crate) use rpm::{FileDigest, FileNotes, PackageHeader, RpmIdentity};
 
 use crate::error::ErrorClass;
 use crate::limits::Limits;

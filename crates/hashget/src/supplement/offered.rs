@@ -141,7 +141,7 @@ impl Source for Supplements {
         match found.transpose()?.flatten() {
             Some(fetched) => Ok(fetched),
             None => {
-                let (from, url) = ("the supplements".to_owned(), shown(&wanted.url));
+                let (from, url) = ("a supplement".to_owned(), shown(&wanted.url));
                 Err(FetchError::NotFound { from, url })
             }
         }

@@ -222,7 +222,8 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if nothing_given && summary.unknown().files > 0 {
         lines.push(
             "hint: nothing is left out. If the folder is part of a larger system or project, pack that, or make its \
-             packages known first: hashget index --tree FOLDER"
+             packages known first: hashget index --tree :debian (of what dpkg installed here) or hashget index --tree \
+             FOLDER (of what lies in a folder)"
                 .to_owned(),
         );
     }

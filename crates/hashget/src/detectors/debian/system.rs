@@ -2,7 +2,7 @@
 //!
 //! Invariant: what dpkg calls a file decides where it is looked for; its lists of digests are not read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::system::{PathRules, within};
 use super::super::{
@@ -112,6 +112,7 @@ fn described(package: Installed, release: &Release, has_info: bool) -> SystemPac
         package_url: url.with("upstream", source.unwrap_or_default()),
         places,
         configuration: conffiles.iter().map(|(path, _)| path.clone()).collect(),
+        may_be_missing: BTreeSet::new(),
         scripts,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use super::files::{self, FileDigest};
+use super::files::{self, FileDigest, FileNotes};
 use super::header::RpmHeader;
 use super::{FormatError, read_headers};
 use crate::limits::Limits;
@@ -70,6 +70,14 @@ impl PackageHeader {
     /// [`FormatError::Damaged`] and [`FormatError::Limit`].
     pub(crate) fn digests(&self, limits: &Limits) -> Result<Vec<FileDigest>, FormatError> {
         files::digests(&self.0, limits)
+    }
+
+    /// What rpm's database says of its files besides what the package has.
+    ///
+    /// # Errors
+    /// [`FormatError::Damaged`] and [`FormatError::Limit`].
+    pub(crate) fn notes(&self, limits: &Limits) -> Result<FileNotes, FormatError> {
+        files::notes(&self.0, limits)
     }
 
     fn text(&self, tag: u32) -> Option<String> {

@@ -2,7 +2,7 @@
 //!
 //! Invariant: every list that exists has one value for each file.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use rustix::fs::FileType;
 
@@ -14,6 +14,7 @@ use crate::model::{Algorithm, Checksum, Kind, Member, MemberMetadata, RelPath, T
 
 const OLD_NAMES: u32 = 1027;
 const SIZES: u32 = 1028;
+const STATES: u32 = 1029;
 const MODES: u32 = 1030;
 const DEVICE_NUMBERS: u32 = 1033;
 const MTIMES: u32 = 1034;
@@ -33,8 +34,16 @@ const DIGEST_ALGORITHM: u32 = 5011;
 /// Limit on the total size of all file names: the largest packages have about 20 MiB.
 const MOST_NAME_BYTES: usize = 256 << 20;
 
+/// Configuration, which administrators change.
+const CONFIGURATION: u64 = 1;
+/// A file that may be missing.
+const MAY_BE_MISSING: u64 = 1 << 3;
 /// A file that the package owns but does not contain.
 const GHOST: u64 = 1 << 6;
+
+/// States of files that rpm did not lay down: it was told so, the file is on a disk of several machines, another
+/// architecture's is there.
+const NOT_LAID_DOWN: std::ops::RangeInclusive<u8> = 2..=4;
 
 /// A group of hard links: device and inode on the machine that built the package.
 pub(super) type Group = (u64, u64);
@@ -278,6 +287,37 @@ pub(super) fn digests(header: &RpmHeader, limits: &Limits) -> Result<Vec<FileDig
         found.extend(paths.zip(checksum).map(file));
     }
     Ok(found)
+}
+
+/// What rpm's database says of a package's files besides what the package has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileNotes {
+    /// Configuration.
+    pub(crate) configuration: Vec<RelPath>,
+    /// Files that were not laid down, or may be missing.
+    pub(crate) may_be_missing: BTreeSet<RelPath>,
+}
+
+/// What is noted of the files; states are only in databases.
+pub(super) fn notes(header: &RpmHeader, limits: &Limits) -> Result<FileNotes, FormatError> {
+    let files = Files::read(header, limits)?;
+    let count = header.count(BASE_NAMES).max(header.count(OLD_NAMES));
+    let flags = checked(header.numbers(FLAGS), header.count(FLAGS), count)?;
+    let states = checked(header.bytes(STATES), header.count(STATES), count)?;
+    let mut notes = FileNotes::default();
+    for at in 0..count {
+        let flags = flags.and_then(|flags| flags.get(at)).unwrap_or(0);
+        let state = states.and_then(|states| states.get(at));
+        let is_absent = state.is_some_and(|state| NOT_LAID_DOWN.contains(state));
+        let Ok(path) = RelPath::normalise(&files.names.get(at)?) else { continue };
+        if flags & CONFIGURATION != 0 {
+            notes.configuration.push(path.clone());
+        }
+        if is_absent || flags & MAY_BE_MISSING != 0 {
+            notes.may_be_missing.insert(path);
+        }
+    }
+    Ok(notes)
 }
 
 /// `list`, which must have a value for each file if the header contains it.

@@ -15,6 +15,8 @@ const ENTRY: usize = 16;
 /// Size limit: larger headers are hostile. Those of the largest packages have about 20 MiB.
 const MOST_BYTES: u64 = 64 << 20;
 
+const CHAR: u32 = 1;
+const INT8: u32 = 2;
 const INT16: u32 = 3;
 const INT32: u32 = 4;
 const INT64: u32 = 5;
@@ -111,6 +113,12 @@ impl RpmHeader {
         };
         let end = entry.count.checked_mul(width)?.checked_add(entry.offset)?;
         Some(Numbers { bytes: self.data.get(entry.offset..end)?, width })
+    }
+
+    /// All bytes of the tag; `None` as in [`Self::texts`].
+    pub(super) fn bytes(&self, tag: u32) -> Option<&[u8]> {
+        let entry = self.index.get(&tag).filter(|entry| [CHAR, INT8].contains(&entry.kind))?;
+        self.data.get(entry.offset..entry.offset.checked_add(entry.count)?)
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 pub(crate) use described::{PackageHeader, RpmIdentity};
-pub(crate) use files::FileDigest;
+pub(crate) use files::{FileDigest, FileNotes};
 
 use super::content::{Head, visit};
 use super::cpio::{CpioReader, Entry};
