@@ -103,6 +103,24 @@ fn version_2_with_pieces() {
     assert_eq!(files_below(&back).len(), 3, "{:?}", files_below(&back));
 }
 
+/// What a program has to make is named, and everything else is restored.
+#[test]
+fn version_2_with_programs() {
+    let machine = Machine::new();
+    fs_err::create_dir(machine.path("pool")).unwrap();
+    fs_err::copy(frozen("engine_1_amd64.deb"), machine.path("pool/any name")).unwrap();
+    let archive = frozen("v2-programs.tar.zst");
+    let archive = archive.to_str().unwrap();
+    let options = ["--offline", "--pool", "pool"];
+    let unpack = [&options[..], &["unpack", archive, "-C", "back"]].concat();
+    let made = "2 entries missing (derived by a program, not made";
+    machine.hashget(&unpack).expect(3).says(&[made, "lib/modules/9/modules.dep"]);
+    assert_eq!(files_below(&machine.path("back")).len(), 14);
+    let info = machine.hashget(&["--offline", "info", archive]).expect(0);
+    info.prints(&["2 files, 1.76 KiB of that (2 by module-index)"]);
+    machine.hashget(&["list", archive]).expect(0).prints(&["lib/modules/9/modules.symbols"]);
+}
+
 /// An archive that uses a feature which no version has is refused by every command that reads it, before
 /// anything is written.
 #[test]
@@ -175,7 +193,13 @@ fn stored_manifest(archive: &str) -> Vec<u8> {
 /// The manifests of frozen archives are written again byte for byte: no new field, no other order.
 #[test]
 fn manifests_of_version_2_are_written_as_they_were() {
-    for archive in ["v2.tar.zst", "v2.tar.gz", "v2-derived.tar.zst", "v2-pieces.tar.zst"] {
+    for archive in [
+        "v2.tar.zst",
+        "v2.tar.gz",
+        "v2-derived.tar.zst",
+        "v2-pieces.tar.zst",
+        "v2-programs.tar.zst",
+    ] {
         let json = stored_manifest(archive);
         let Ok(AnyManifest::V2(manifest)) = AnyManifest::parse(&json) else {
             panic!("{archive} has no manifest of version 2");

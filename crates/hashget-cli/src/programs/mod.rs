@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use hashget::model::escaped;
 use hashget::monitor::Monitor;
 use hashget::programs::{ProgramCall, ProgramError, RunProgram};
-use rustix::fs::{Gid, Uid};
+use rustix::fs::{AtFlags, Gid, Uid};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 pub(crate) use confinement::{ARGUMENT, become_program};
@@ -113,18 +113,23 @@ fn own_program() -> io::Result<PathBuf> {
     if own.exists() { Ok(own.to_path_buf()) } else { std::env::current_exe() }
 }
 
-/// The folders are those of whoever runs the program.
+/// What lies in the folder is that of whoever runs the program, who may write over it, and so is the folder.
 fn give_away(folder: &Path, mode: u32) -> io::Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            give_away(&entry.path(), 0o755)?;
+        match entry.file_type()?.is_dir() {
+            true => give_away(&entry.path(), 0o755)?,
+            false => give(&entry.path())?,
         }
     }
-    if let Some(owner) = confinement::owner() {
-        rustix::fs::chown(folder, Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)))?;
-    }
+    give(folder)?;
     fs_err::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+fn give(path: &Path) -> io::Result<()> {
+    let Some(owner) = confinement::owner() else { return Ok(()) };
+    let (uid, gid) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+    Ok(rustix::fs::chownat(rustix::fs::CWD, path, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 fn stop(child: &mut Child) {

@@ -34,6 +34,8 @@ mod plan;
 mod pooling;
 mod prefixes;
 mod prepare;
+mod program_memory;
+mod program_packages;
 mod programs;
 mod read_back;
 mod replay;

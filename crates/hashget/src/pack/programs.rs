@@ -3,26 +3,25 @@
 //! Invariant: a file is left out only if the program was run here, on what a restore will have in its place, and made exactly the
 //! bytes that the tree has.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 
-use super::known::{KnownPackage, Requirements, add_checks};
+use super::known::{KnownPackage, Requirements};
 use super::pieces::{add_package, sort_packages};
 use super::plan::{ChosenPackage, Plan};
+use super::program_memory::{ProgramMemory, Question, Remembered};
+use super::program_packages::{Part, Program};
 use super::verdict::{Verdict, Verdicts};
 use super::{PackError, Packer};
 use crate::derived::MOST_INPUT_BYTES;
-use crate::fetch::FetchError;
-use crate::hashdb::PackageId;
 use crate::model::manifest::{Derived, EntryTable, Patch};
-use crate::model::{Digest, Entry, Evidence, Kind, RelPath, counted, total_bytes};
+use crate::model::{Digest, Entry, Kind, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
-use crate::places::wanted;
 use crate::programs::{
-    MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Reads, Unpacked,
-    Workshop, between, described, is_for_this_machine, is_of_archive, program_recipe, program_runs,
-    signature, unpack,
+    MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Workshop, between,
+    program_recipe, program_runs, unpack,
 };
 use crate::tree::Scan;
 use crate::wording::one_line;
@@ -31,28 +30,10 @@ use crate::wording::one_line;
 const LEAST_BYTES: u64 = 512;
 /// What a run reads together, in bytes.
 const MOST_READ_BYTES: u64 = 2 << 30;
-/// Packages of a name that are looked at.
-const MOST_NAMED: u32 = 1000;
-/// Packages of one program.
-const MOST_PACKAGES: usize = 100;
 /// How often a run is made again without what did not come out right.
 const MOST_TRIES: usize = 4;
 /// Runs for the files of one proposal.
 const MOST_ROUNDS: usize = 4;
-
-/// A program, with what it consists of.
-struct Program {
-    /// The package with the program first.
-    packages: Vec<Part>,
-    unpacked: Unpacked,
-}
-
-/// A package of a program.
-struct Part {
-    known: KnownPackage,
-    /// Does the backup rely on it anyway?
-    is_chosen: bool,
-}
 
 /// What came out right of a run.
 struct Right {
@@ -67,14 +48,15 @@ struct Made {
 }
 
 /// Looks for programs, each once.
-struct Search<'s, 'a> {
-    packer: &'s Packer<'a>,
-    programs: &'s Programs,
-    requirements: &'s Requirements<'s>,
+pub(super) struct Search<'s, 'a> {
+    pub(super) packer: &'s Packer<'a>,
+    pub(super) programs: &'s Programs,
+    pub(super) requirements: &'s Requirements<'s>,
     /// The packages of the plan, by the names that their signatures have.
-    chosen: Vec<KnownPackage>,
+    pub(super) chosen: Vec<KnownPackage>,
     found: HashMap<Vec<String>, Option<Program>>,
-    monitor: &'s dyn Monitor,
+    memory: RefCell<ProgramMemory>,
+    pub(super) monitor: &'s dyn Monitor,
 }
 
 impl Packer<'_> {
@@ -99,7 +81,10 @@ impl Packer<'_> {
         let chosen =
             chosen.map(|one| KnownPackage::new(one.id, one.record.clone(), Vec::new())).collect();
         let found = HashMap::new();
-        let mut search = Search { packer: self, programs, requirements, chosen, found, monitor };
+        let folder = requirements.options().scan_cache.as_deref();
+        let memory = RefCell::new(ProgramMemory::load(folder, scan.root.path()));
+        let packer = self;
+        let mut search = Search { packer, programs, requirements, chosen, found, memory, monitor };
         let mut made: Vec<(Vec<String>, Right)> = Vec::new();
         let mut left_out: BTreeSet<RelPath> = BTreeSet::new();
         let mut runs: VecDeque<(ProgramRun, usize)> =
@@ -130,6 +115,8 @@ impl Packer<'_> {
             }
             progress.advance(bytes, 0);
         }
+        // Without a memory, they are run again.
+        let _ = search.memory.into_inner().save();
         for (names, right) in made {
             if let Some(program) = search.found.get(&names).and_then(Option::as_ref) {
                 add(scan, program, right, packages, plan);
@@ -141,7 +128,7 @@ impl Packer<'_> {
 }
 
 /// Why a run is not used.
-enum Failed {
+pub(super) enum Failed {
     /// Packing ends.
     Pack(PackError),
     /// Its files are archived.
@@ -172,7 +159,7 @@ impl Search<'_, '_> {
             return Ok(None);
         };
         for _ in 0..MOST_TRIES {
-            let made = self.made_right(scan, &run, left_out, program)?;
+            let made = self.remembered_or_made(scan, &run, left_out, program)?;
             let bytes = total_bytes(made.iter().map(|one| size_of(&scan.entries[one.entry])));
             if made.is_empty() || !self.is_worth(program, bytes) {
                 return Ok(None);
@@ -197,8 +184,8 @@ impl Search<'_, '_> {
         download <= limit
     }
 
-    /// Runs a program; the entries of what came out as it is in the tree.
-    fn made_right(
+    /// What comes out of a run as it is in the tree; what came out of it before, if nothing has changed since.
+    fn remembered_or_made(
         &self,
         scan: &Scan,
         run: &ProgramRun,
@@ -207,11 +194,51 @@ impl Search<'_, '_> {
     ) -> Result<Vec<Made>, Failed> {
         let Some(recipe) = program_recipe(run.recipe) else { return Ok(Vec::new()) };
         let reads = recipe.reads(&run.parameters, &run.outputs).map_err(Failed::Program)?;
+        let is_read = |entry: &&Entry| {
+            matches!(entry.kind, Kind::File { .. })
+                && reads.has(&entry.path)
+                && !left_out.contains(&entry.path)
+                && run.outputs.binary_search(&entry.path).is_err()
+        };
+        let question = Question {
+            run,
+            tool: program.packages.iter().map(|part| part.known.record.sha256).collect(),
+            outputs: run.outputs.iter().filter_map(|path| scan.entries.at(path)).collect(),
+            inputs: scan.entries.iter().filter(is_read).collect(),
+        };
+        if let Some(answer) = self.memory.borrow_mut().answer(&question) {
+            let made = |one: Remembered| {
+                Some(Made { entry: scan.entries.position(&one.path)?, patch: one.patch })
+            };
+            return Ok(answer.into_iter().filter_map(made).collect());
+        }
+        let made = self.made_right(scan, run, &question.inputs, program)?;
+        let remembered = |one: &Made| Remembered {
+            path: scan.entries[one.entry].path.clone(),
+            patch: one.patch.clone(),
+        };
+        self.memory.borrow_mut().add(&question, made.iter().map(remembered).collect());
+        Ok(made)
+    }
+
+    /// Runs a program; the entries of what came out as it is in the tree.
+    fn made_right(
+        &self,
+        scan: &Scan,
+        run: &ProgramRun,
+        inputs: &[&Entry],
+        program: &Program,
+    ) -> Result<Vec<Made>, Failed> {
+        let Some(recipe) = program_recipe(run.recipe) else { return Ok(Vec::new()) };
         let call = recipe.call(&run.parameters, &run.outputs).map_err(Failed::Program)?;
-        let workshop = Workshop::new(&program.unpacked).map_err(disk)?;
-        self.fill(&workshop, scan, &reads, |path| {
-            left_out.contains(path) || run.outputs.binary_search(path).is_ok()
-        })?;
+        if program.unpacked.get().is_none() {
+            let (unpacked, _) =
+                unpack(&program.files, self.packer.limits).map_err(Failed::Program)?;
+            let _ = program.unpacked.set(unpacked);
+        }
+        let unpacked = program.unpacked.get().expect("it was unpacked");
+        let workshop = Workshop::new(unpacked).map_err(disk)?;
+        self.fill(&workshop, scan, inputs)?;
         for path in &run.outputs {
             workshop.make_folders(path).map_err(disk)?;
         }
@@ -240,111 +267,18 @@ impl Search<'_, '_> {
         Ok(right)
     }
 
-    /// Puts what a program reads into its workshop, but for what `is_made` by programs.
-    fn fill(
-        &self,
-        workshop: &Workshop<'_>,
-        scan: &Scan,
-        reads: &Reads,
-        is_made: impl Fn(&RelPath) -> bool,
-    ) -> Result<(), Failed> {
-        let is_read = |entry: &&Entry| {
-            matches!(entry.kind, Kind::File { .. })
-                && reads.has(&entry.path)
-                && !is_made(&entry.path)
-        };
-        let mut bytes = 0_u64;
-        for entry in scan.entries.iter().filter(is_read) {
+    /// Puts what a program reads into its workshop.
+    fn fill(&self, workshop: &Workshop<'_>, scan: &Scan, inputs: &[&Entry]) -> Result<(), Failed> {
+        if total_bytes(inputs.iter().map(|entry| size_of(entry))) > MOST_READ_BYTES {
+            return Err(Failed::Program(ProgramError::ReadsMuch(MOST_READ_BYTES)));
+        }
+        for entry in inputs {
             self.monitor.check_interrupted()?;
-            bytes = bytes.saturating_add(size_of(entry));
-            if bytes > MOST_READ_BYTES {
-                return Err(Failed::Program(ProgramError::ReadsMuch(MOST_READ_BYTES)));
-            }
             // What cannot be read is named when it is archived; without it, nothing right comes out.
             let Ok(mut file) = scan.root.open_file(&entry.path) else { continue };
             workshop.add(&entry.path, entry.metadata.mtime, &mut file).map_err(disk)?;
         }
         Ok(())
-    }
-
-    /// The program in a package of one of these names, with what it depends on.
-    fn program(&self, names: &[String]) -> Result<Option<Program>, Failed> {
-        let mut parts: Vec<(Part, File)> = Vec::new();
-        let mut seen: HashSet<String> = names.iter().cloned().collect();
-        let mut waiting: VecDeque<Vec<String>> = VecDeque::from([names.to_vec()]);
-        while let Some(alternatives) = waiting.pop_front() {
-            let mut found = None;
-            for name in &alternatives {
-                found = self.package(name)?;
-                if found.is_some() {
-                    break;
-                }
-            }
-            let Some(part) = found else {
-                // Nothing comes of a program that is not there; perhaps something without a library.
-                if parts.is_empty() {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let package = wanted(&part.known.record);
-            let file = match self.packer.source.fetch(&package, self.monitor) {
-                Ok(fetched) => fetched.file,
-                Err(FetchError::Interrupted(interrupted)) => return Err(interrupted.into()),
-                Err(error) => {
-                    let name = part.known.record.display_name();
-                    let why = format!("{name}: {}", one_line(&error));
-                    return Err(Failed::Program(ProgramError::Fetch(why)));
-                }
-            };
-            let described = described(&file, self.packer.limits).map_err(Failed::Program)?;
-            parts.push((part, file));
-            let is_library =
-                |alternatives: &Vec<String>| alternatives.iter().any(|name| name.contains("lib"));
-            for alternatives in described.depends.into_iter().filter(is_library) {
-                if !alternatives.iter().any(|name| seen.contains(name))
-                    && seen.len() < MOST_PACKAGES
-                {
-                    seen.extend(alternatives.iter().cloned());
-                    waiting.push_back(alternatives);
-                }
-            }
-        }
-        let (packages, files): (Vec<Part>, Vec<File>) = parts.into_iter().unzip();
-        let (unpacked, _) = unpack(&files, self.packer.limits).map_err(Failed::Program)?;
-        Ok(Some(Program { packages, unpacked }))
-    }
-
-    /// The package of this name: one that the backup relies on, or the newest in the HashDB that it could rely on.
-    fn package(&self, name: &str) -> Result<Option<Part>, PackError> {
-        let (kind, beginning) = signature(name);
-        let is_named = |known: &&KnownPackage| {
-            known.record.signatures.iter().any(|one| {
-                one.kind == kind
-                    && one.value.starts_with(&beginning)
-                    && is_for_this_machine(&one.value)
-            })
-        };
-        let is_known =
-            |known: &&KnownPackage| is_of_archive(&known.record.url, &self.programs.archives);
-        if let Some(known) = self.chosen.iter().filter(is_named).find(is_known) {
-            let known = KnownPackage::new(known.id, known.record.clone(), Vec::new());
-            return Ok(Some(Part { known, is_chosen: true }));
-        }
-        let hashdb = self.packer.hashdb;
-        let ids: Vec<PackageId> = hashdb.named(kind, &beginning, MOST_NAMED)?;
-        let records = hashdb.records(&ids)?;
-        let known = ids.iter().zip(records);
-        let known =
-            known.filter_map(|(id, record)| Some(KnownPackage::new(*id, record?, Vec::new())));
-        let may_be = |known: &KnownPackage| {
-            known.record.evidence >= Evidence::Signed && is_named(&known) && is_known(&known)
-        };
-        let mut known: Vec<KnownPackage> = known.filter(may_be).collect();
-        add_checks(hashdb, &mut known)?;
-        known.retain(|one| self.requirements.obstacle(&one.record, &one.checks).is_none());
-        let newest = known.into_iter().max_by_key(|one| one.id);
-        Ok(newest.map(|known| Part { known, is_chosen: false }))
     }
 }
 

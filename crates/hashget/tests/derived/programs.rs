@@ -265,3 +265,26 @@ fn a_part_has_what_a_program_makes_with_what_it_reads() {
         assert_eq!(read(&target), read(&scene.tree()));
     }
 }
+
+#[test]
+fn what_has_not_changed_is_not_made_again() {
+    let (scene, before) = machine();
+    let (programs, runner) = scripted(&scene, |_| Ok(()));
+    let scan_cache = Some(scene.path("scan"));
+    let packing = PackOptions { scan_cache, ..packing(&programs) };
+    let calls = || runner.calls.load(Ordering::Relaxed);
+    let (first, _) = scene.pack_well(&packing);
+    assert_eq!(calls(), 1);
+    let (again, _) = scene.pack_well(&packing);
+    assert_eq!((calls(), again == first), (1, true));
+    let (target, restored, recorder) = unpack(&scene, &again, &restoring(Some(&programs)));
+    scene.judge(&target, &restored, &recorder, &before);
+    // With another module, something else comes out.
+    let made = calls();
+    trees::file(&scene.tree(), format!("{FOLDER}/kernel/another.ko"), "another module");
+    let before = snapshot(&scene.tree());
+    let (archive, _) = scene.pack_well(&packing);
+    assert!(calls() > made);
+    let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
+    scene.judge(&target, &restored, &recorder, &before);
+}

@@ -119,9 +119,13 @@ pub(crate) fn frozen_archives_come_back() {
     let folder = tempfile::tempdir().unwrap();
     let pool = folder.path().join("pool");
     fs_err::create_dir(&pool).unwrap();
-    for package in
-        ["tool-1.0.tar.gz", "gadget_1.0_all.deb", "gadget-1.0-py3-none-any.whl", "gizmo-1.0.tar.gz"]
-    {
+    for package in [
+        "tool-1.0.tar.gz",
+        "gadget_1.0_all.deb",
+        "gadget-1.0-py3-none-any.whl",
+        "gizmo-1.0.tar.gz",
+        "engine_1_amd64.deb",
+    ] {
         let name = pool.join(format!("any name of {package}"));
         fs_err::copy(in_repository("testdata/frozen").join(package), name).unwrap();
     }
@@ -147,6 +151,9 @@ pub(crate) fn frozen_archives_come_back() {
     arguments("v2-derived.tar.zst", &target).expect(0, &["77 entries, 61 files"]);
     let target = folder.path().join("pieces");
     arguments("v2-pieces.tar.zst", &target).expect(0, &["5 entries, 3 files"]);
+    let target = folder.path().join("programs");
+    let made = "2 files not made, which a program makes (recipe module-index)";
+    arguments("v2-programs.tar.zst", &target).expect(3, &[made]);
     let target = folder.path().join("refused");
     arguments("v2-unknown-need.tar.gz", &target)
         .expect(1, &["needs hashget 9.7 or later (feature time-travel)"]);
