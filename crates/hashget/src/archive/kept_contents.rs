@@ -88,6 +88,14 @@ impl KeptContents {
         Ok(done)
     }
 
+    /// The file at `path` holds the same as the one at `kept`, which is kept.
+    pub(crate) fn add_copy(&self, kept: &RelPath, path: &RelPath) {
+        let mut all = self.kept();
+        if let Some(place) = all.places.get(kept).copied().filter(|_| self.wants(path)) {
+            all.places.insert(path.clone(), place);
+        }
+    }
+
     /// What was kept of the file at `path`. Only one is read at a time.
     ///
     /// # Errors

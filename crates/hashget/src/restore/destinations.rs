@@ -85,6 +85,7 @@ impl Restoring<'_, '_> {
                 }
             }
         }
+        wanted.sort_by_key(|one| !run.target.comes_first(&one.path));
         let mut content = Watched { content, monitor: run.monitor };
         let alone = wanted.len() == 1 && !run.target.was_empty() && run.may_keep;
         let mut first = None;

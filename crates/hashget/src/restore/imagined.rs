@@ -112,6 +112,10 @@ impl Target for ImaginedTarget<'_> {
         }
     }
 
+    fn comes_first(&self, path: &RelPath) -> bool {
+        self.kept.wants(path)
+    }
+
     fn stays(&self, _path: &RelPath, _metadata: &Metadata) -> Result<bool, PlaceError> {
         Ok(false)
     }
@@ -160,11 +164,14 @@ impl Target for ImaginedTarget<'_> {
         _size: u64,
         content: &mut dyn Read,
     ) -> Result<Box<dyn StagedFile + '_>, PlaceError> {
-        let digested = match self.kept.wants(path) {
-            true => self.kept.keep(path, content, |content| Digested::of(self, None, content))?,
-            false => Digested::of(self, None, content)?,
-        };
-        Ok(Box::new(digested))
+        let read = |content: &mut dyn Read| Digested::of(self, None, content);
+        Ok(Box::new(match self.kept.wants(path) {
+            true => {
+                let digested = self.kept.keep(path, content, read)?;
+                Digested { kept: Some(path.clone()), ..digested }
+            }
+            false => read(content)?,
+        }))
     }
 
     fn stage_with_holes(
@@ -211,7 +218,8 @@ impl BegunFile for Begun<'_> {
     where
         Self: 's,
     {
-        Box::new(Digested { target: self.target, sha256, size, extents: extents.map(Box::from) })
+        let (target, extents) = (self.target, extents.map(Box::from));
+        Box::new(Digested { target, sha256, size, extents, kept: None })
     }
 }
 
@@ -222,6 +230,8 @@ struct Digested<'t> {
     sha256: Digest,
     size: u64,
     extents: Option<Box<[Extent]>>,
+    /// For which path the contents are kept, if they are.
+    kept: Option<RelPath>,
 }
 
 impl<'t> Digested<'t> {
@@ -233,7 +243,7 @@ impl<'t> Digested<'t> {
         let mut content = HashingReader::new(content);
         io::copy(&mut content, &mut io::sink()).map_err(PlaceError::Read)?;
         let (sha256, size) = content.finish();
-        Ok(Self { target, sha256, size, extents: extents.map(Box::from) })
+        Ok(Self { target, sha256, size, extents: extents.map(Box::from), kept: None })
     }
 }
 
@@ -246,12 +256,15 @@ impl StagedFile for Digested<'_> {
         self.size
     }
 
-    fn copy(&self, _path: &RelPath) -> Result<Box<dyn StagedFile + '_>, PlaceError> {
+    fn copy(&self, path: &RelPath) -> Result<Box<dyn StagedFile + '_>, PlaceError> {
+        if let Some(kept) = &self.kept {
+            self.target.kept.add_copy(kept, path);
+        }
         Ok(Box::new(self.clone()))
     }
 
     fn put(self: Box<Self>, path: &RelPath, _metadata: &Metadata) -> Result<(), PlaceError> {
-        let Self { target, sha256, size, extents } = *self;
+        let Self { target, sha256, size, extents, .. } = *self;
         target.remember(path, StoredThing::File { size, sha256, extents });
         Ok(())
     }

@@ -26,6 +26,12 @@ pub(super) trait Target: Sync {
     /// What the regular file at `path` holds; `None` if there is none, or nobody knows it any more.
     fn contents(&self, path: &RelPath) -> Result<Option<Box<dyn Read + '_>>, PlaceError>;
 
+    /// Of several places for the same contents: is this one to be staged, and the others copies of it?
+    fn comes_first(&self, path: &RelPath) -> bool {
+        let _ = path;
+        false
+    }
+
     /// Does what is at `path` stay as it is, where the archive has something with this metadata that is no folder?
     fn stays(&self, path: &RelPath, metadata: &Metadata) -> Result<bool, PlaceError>;
 

@@ -12,6 +12,7 @@ use std::process::Command;
 
 use hashget::archive::{Verifier, VerifyOptions, verify_contents};
 use hashget::codec::Codec;
+use hashget::derived::Derive;
 use hashget::fetch::{HttpOrigin, Offline, OriginOptions};
 use hashget::hashdb::LocalHashDb;
 use hashget::index::{Indexer, Request};
@@ -19,6 +20,7 @@ use hashget::limits::Limits;
 use hashget::model::{Evidence, RelPath};
 use hashget::monitor::{Monitor, ProblemKind, Recorder, Silent};
 use hashget::pack::{Output, PackError, PackOptions, Packer, Summary as Packed};
+use hashget::programs::Programs;
 use hashget::restore::{Rehearser, RestoreOptions, Restorer, Summary as Restored};
 use hashget::storage::StreamSink;
 use hashget_testkit::origin::Origin;
@@ -153,6 +155,18 @@ impl Scene {
     /// Rehearses the restore, which comes to the same end as the real one did.
     #[track_caller]
     pub(crate) fn rehearse_well(&self, archive: &[u8], restored: &Restored) {
+        self.rehearse_with(archive, restored, Derive::default(), None);
+    }
+
+    /// The same with other recipes.
+    #[track_caller]
+    pub(crate) fn rehearse_with(
+        &self,
+        archive: &[u8],
+        restored: &Restored,
+        derive: Derive,
+        programs: Option<Programs>,
+    ) {
         let (limits, recorder) = (&self.limits, Recorder::default());
         let (manifest, read) =
             verify_contents(&mut &*archive, "archive", limits, &recorder).unwrap();
@@ -166,9 +180,10 @@ impl Scene {
             hashdb: &hashdb,
             jobs: 2,
         };
-        let (options, name) = (VerifyOptions::default(), Path::new("archive"));
+        let name = Path::new("archive");
+        let options = VerifyOptions { derive, ..VerifyOptions::default() };
         let contents = read.map(|(_, contents)| contents);
-        let (accepting, programs) = (None, None);
+        let accepting = None;
         let rehearser = Rehearser { verifier: &verifier, options, limits, accepting, programs };
         let rehearsed = rehearser.rehearse(&manifest, contents, name, &recorder).unwrap();
         assert_eq!(problems(&recorder), "");
