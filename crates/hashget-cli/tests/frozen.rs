@@ -119,6 +119,17 @@ fn version_2_with_programs() {
     let info = machine.hashget(&["--offline", "info", archive]).expect(0);
     info.prints(&["2 files, 1.76 KiB of that (2 by module-index)"]);
     machine.hashget(&["list", archive]).expect(0).prints(&["lib/modules/9/modules.symbols"]);
+    // Whoever has the files needs no program.
+    let line = |what: &str, number: u32| {
+        let name = format!("part{number:02}.ko");
+        format!("{} {name}\n", Digest::of(format!("{what}{name}").as_bytes()))
+    };
+    for (what, file) in [("", "found/one"), ("s", "found/another")] {
+        machine.write(file, (0..12).map(|number| line(what, number)).collect::<String>());
+    }
+    let restore = [&options[..], &["restore", "back", "--accept", "found"]].concat();
+    machine.hashget(&restore).expect(0).says(&["Proven"]);
+    assert_eq!(files_below(&machine.path("back")).len(), 15);
 }
 
 /// An archive that uses a feature which no version has is refused by every command that reads it, before

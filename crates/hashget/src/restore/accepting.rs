@@ -207,7 +207,7 @@ impl Restoring<'_, '_> {
     }
 
     /// Is the file in its place, or was what became of it said? Takes it from what was offered, if it is there.
-    fn accept_file(
+    pub(super) fn accept_file(
         &mut self,
         accepting: &Accepting<'_>,
         destination: &Destination,

@@ -37,6 +37,13 @@ impl Restoring<'_, '_> {
             {
                 continue;
             }
+            // What was found and offered needs no program.
+            if of_run.is_some()
+                && let Some(accepting) = self.run.accepting.filter(|one| one.is_offered)
+                && self.accept_file(&accepting, &destination, destination.sha256)?
+            {
+                continue;
+            }
             self.plan.leave_out(destination.part);
             let is_all = self.run.derive == Derive::All;
             match (of_run, self.run.runs_programs) {
