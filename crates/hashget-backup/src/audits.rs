@@ -208,6 +208,7 @@ mod tests {
             }))
             .unwrap(),
             bytes: 8,
+            together: Vec::new(),
         };
         for day in [26, 27] {
             remember(state.path(), &name(day), vec![relied.clone()]).unwrap();

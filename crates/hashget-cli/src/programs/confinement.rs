@@ -122,8 +122,8 @@ fn limit_files(packages: &Path, work: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What a program asks for in vain: to reach other processes, the network, or the kernel itself.
-const FORBIDDEN: [libc::c_long; 43] = [
+/// What a program asks for in vain: to reach other processes, the network, the kernel itself, or what it has not opened itself.
+const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
     libc::SYS_add_key,
@@ -133,16 +133,25 @@ const FORBIDDEN: [libc::c_long; 43] = [
     libc::SYS_connect,
     libc::SYS_delete_module,
     libc::SYS_fanotify_init,
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchownat,
     libc::SYS_finit_module,
     libc::SYS_fsopen,
     libc::SYS_init_module,
     libc::SYS_io_uring_setup,
+    libc::SYS_ioprio_set,
     libc::SYS_kexec_load,
     libc::SYS_keyctl,
     libc::SYS_kill,
     libc::SYS_listen,
+    libc::SYS_lsetxattr,
+    libc::SYS_lremovexattr,
     libc::SYS_mount,
     libc::SYS_move_mount,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_msgget,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     libc::SYS_open_tree,
@@ -156,39 +165,73 @@ const FORBIDDEN: [libc::c_long; 43] = [
     libc::SYS_process_vm_writev,
     libc::SYS_ptrace,
     libc::SYS_reboot,
+    libc::SYS_removexattr,
     libc::SYS_request_key,
+    libc::SYS_rt_sigqueueinfo,
+    libc::SYS_rt_tgsigqueueinfo,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setscheduler,
+    libc::SYS_semget,
     libc::SYS_setns,
+    libc::SYS_setpriority,
     libc::SYS_settimeofday,
+    libc::SYS_setxattr,
+    libc::SYS_shmat,
+    libc::SYS_shmget,
     libc::SYS_socket,
     libc::SYS_socketpair,
     libc::SYS_swapon,
     libc::SYS_tkill,
+    libc::SYS_truncate,
     libc::SYS_umount2,
     libc::SYS_unshare,
     libc::SYS_userfaultfd,
+    libc::SYS_utimensat,
     libc::SYS_vhangup,
 ];
 
-/// The ways to make a process, and no thread, that only this processor has.
+/// The same that only this processor has: older forms of these calls, and the ways to make a process, and no thread.
 #[cfg(target_arch = "x86_64")]
-const FORKS: &[libc::c_long] = &[libc::SYS_fork, libc::SYS_vfork];
+const OLDER: &[libc::c_long] = &[
+    libc::SYS_chmod,
+    libc::SYS_chown,
+    libc::SYS_fork,
+    libc::SYS_futimesat,
+    libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_vfork,
+];
 #[cfg(not(target_arch = "x86_64"))]
-const FORKS: &[libc::c_long] = &[];
+const OLDER: &[libc::c_long] = &[];
 
 fn forbid_system_calls() -> io::Result<()> {
     let always = |number: &libc::c_long| (*number, Vec::new());
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = FORBIDDEN.iter().map(always).collect();
-    rules.extend(FORKS.iter().map(always));
+    rules.extend(OLDER.iter().map(always));
     // Threads are welcome.
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    let is_no_thread =
-        SeccompCondition::new(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(thread), 0);
-    let rule = is_no_thread.and_then(|condition| SeccompRule::new(vec![condition]));
-    rules.insert(libc::SYS_clone, vec![rule.map_err(io::Error::other)?]);
+    rules.insert(libc::SYS_clone, if_all(&[(SeccompCmpOp::MaskedEq(thread), 0)])?);
+    // A program may end itself by a signal, and ask for its own limits. The process stays the same when it becomes the program.
+    let own = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
+    rules.insert(libc::SYS_tgkill, if_all(&[(SeccompCmpOp::Ne, own)])?);
+    let others = [(SeccompCmpOp::Ne, own), (SeccompCmpOp::Ne, 0)];
+    rules.insert(libc::SYS_prlimit64, if_all(&others)?);
     // Its flags cannot be looked at; whoever hears that there is no such call takes the one above.
     let newer = BTreeMap::from([always(&libc::SYS_clone3)]);
     forbid(newer, libc::ENOSYS)?;
     forbid(rules, libc::EPERM)
+}
+
+/// A rule for calls whose first argument, a number of 32 bits, is all of this.
+fn if_all(conditions: &[(SeccompCmpOp, u64)]) -> io::Result<Vec<SeccompRule>> {
+    let conditions = conditions
+        .iter()
+        .map(|(is, value)| SeccompCondition::new(0, SeccompCmpArgLen::Dword, is.clone(), *value));
+    let conditions = conditions.collect::<Result<Vec<_>, _>>().map_err(io::Error::other)?;
+    Ok(vec![SeccompRule::new(conditions).map_err(io::Error::other)?])
 }
 
 /// Lets these system calls fail with this error.

@@ -24,7 +24,11 @@ const BEGIN: &str = r#"
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static FILE *made;
@@ -54,6 +58,13 @@ const TRIES: &str = r#"
     say("makes a pair of sockets", socketpair(AF_UNIX, SOCK_STREAM, 0, (int[2]){0, 0}) < 0);
     say("makes a process", fork() < 0);
     say("sends a signal", kill(getppid(), 0) < 0);
+    say("sends a signal to a thread", syscall(SYS_tgkill, getppid(), getppid(), 0) < 0);
+    say("limits another process", prlimit(getppid(), RLIMIT_CPU, NULL, &(struct rlimit){1, 1}) < 0);
+    say("sets priorities", setpriority(PRIO_PROCESS, 0, 19) < 0);
+    say("shares memory", shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) < 0);
+    say("changes modes", chmod("usr", 0700) < 0 && fchmodat(AT_FDCWD, "usr", 0700, 0) < 0);
+    say("changes times", utimensat(AT_FDCWD, "usr", NULL, 0) < 0);
+    say("cuts a file off", truncate("usr/lib/modules/1/kernel/a.ko", 0) < 0);
     say("traces", ptrace(PTRACE_TRACEME, 0, 0, 0) < 0);
     say("starts another program", execl("/bin/sh", "sh", "-c", "true", (char *)0) < 0);
     say("takes ten gigabytes", malloc(10UL << 30) == NULL);

@@ -101,7 +101,7 @@ pub fn differences<E>(
         };
         let first = if order.is_le() { before.next().transpose()? } else { None };
         let second = if order.is_ge() { after.next().transpose()? } else { None };
-        let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, size_of);
+        let size = |entry: &Option<Entry>| entry.as_ref().map_or(0, Entry::size);
         let (bytes_before, bytes_after) = (size(&first), size(&second));
         let (path, change) = match (first, second) {
             (Some(first), Some(second)) => match change(&first, &second) {
@@ -114,10 +114,6 @@ pub fn differences<E>(
         };
         found(Difference { path, before: bytes_before, after: bytes_after, change });
     }
-}
-
-fn size_of(entry: &Entry) -> u64 {
-    if let Kind::File { size } = entry.kind { size } else { 0 }
 }
 
 fn change(before: &Entry, after: &Entry) -> Option<Change> {

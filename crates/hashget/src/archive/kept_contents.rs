@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::model::RelPath;
 use crate::model::manifest::Manifest;
-use crate::programs::{Reads, program_recipe};
+use crate::programs::{MOST_READ_BYTES, Reads, program_recipe};
 
 /// See the top.
 #[derive(Default)]
@@ -32,18 +32,11 @@ impl KeptContents {
     pub(crate) fn for_programs(manifest: &Manifest) -> Self {
         let mut wanted = Vec::new();
         for package in &manifest.packages {
-            let mut outputs: HashMap<usize, Vec<RelPath>> = HashMap::new();
-            let rows = package.files.entries().take_while(|_| !package.derived.is_empty());
-            for from in rows.filter_map(|row| row.ok()?.1) {
-                if let Some((number, _, Some(made))) = package.run_of(&from) {
-                    outputs.entry(number).or_default().push(made);
-                }
-            }
-            for (number, outputs) in outputs {
+            // What is wrong with it is found when it is to be carried out.
+            for (number, outputs) in package.runs().unwrap_or_default() {
                 let derived = &package.derived[number];
                 let reads = program_recipe(&derived.recipe)
                     .and_then(|recipe| recipe.reads(&derived.parameters, &outputs).ok());
-                // What is wrong with it is found when it is to be carried out.
                 wanted.extend(reads);
             }
         }
@@ -79,12 +72,16 @@ impl KeptContents {
         copying.file.seek(SeekFrom::Start(begin))?;
         let done = read(&mut copying)?;
         let Copying { file, at, failed, .. } = copying;
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
         kept.file = Some(file);
-        kept.end = at;
-        kept.places.insert(path.clone(), (begin, at - begin));
+        match failed {
+            Some(error) if error.kind() != io::ErrorKind::FileTooLarge => return Err(error.into()),
+            // Whoever reads so much gets nothing.
+            Some(_) => {}
+            None => {
+                kept.end = at;
+                kept.places.insert(path.clone(), (begin, at - begin));
+            }
+        }
         Ok(done)
     }
 
@@ -123,7 +120,11 @@ impl Read for Copying<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.content.read(buffer)?;
         if self.failed.is_none() {
-            match self.file.write_all(&buffer[..count]) {
+            let written = match self.at.saturating_add(count as u64) > MOST_READ_BYTES {
+                true => Err(io::ErrorKind::FileTooLarge.into()),
+                false => self.file.write_all(&buffer[..count]),
+            };
+            match written {
                 Ok(()) => self.at += count as u64,
                 Err(error) => self.failed = Some(error),
             }

@@ -113,6 +113,9 @@ impl<'m, 's> Search<'m, 's> {
                 self.add(path, size, sha256, index);
             }
         }
+        for entry in self.manifest.made_with(index)? {
+            self.add(entry.path.clone(), entry.size(), entry.sha256, index);
+        }
         match members.of(package, monitor)? {
             Some(members) => self.by_members(index, plan, &members),
             None => self.by_names(index, package)?,

@@ -3,13 +3,15 @@
 //! Invariant: the bytes of a package are counted by the plan of restoring; where nothing knows what is in it, they are estimated, and that is
 //! said.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::package_plan::{Destination, PackagePlan};
 use super::{MembersError, PackageMembers, RequiredPackage, Requirements};
 use crate::hashdb::complete_members;
 use crate::model::manifest::{AnyManifest, ManifestError, Package};
-use crate::model::{Kind, Member};
+use crate::model::{Digest, Kind, Member, add_bytes};
 
 /// A package that an archive relies on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +20,18 @@ pub struct ReliedOn {
     #[serde(flatten)]
     pub package: RequiredPackage,
     /// The bytes of the files that it gives.
+    pub bytes: u64,
+    /// Of these, the bytes that come only with further packages: those of the programs that make them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub together: Vec<Together>,
+}
+
+/// Bytes that several packages give together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Together {
+    /// The packages besides.
+    pub with: Vec<Digest>,
+    /// The bytes.
     pub bytes: u64,
 }
 
@@ -31,7 +45,11 @@ pub fn relied_on(
 ) -> Result<Vec<ReliedOn>, MembersError> {
     let requirements = Requirements::from_manifest(manifest)?;
     let mut bytes: Vec<Option<u64>> = vec![None; requirements.packages.len()];
+    let mut together: Vec<Vec<Together>> = vec![Vec::new(); requirements.packages.len()];
     if let AnyManifest::V2(manifest) = manifest {
+        for (together, package) in together.iter_mut().zip(&manifest.packages) {
+            *together = together_of(package)?;
+        }
         for (bytes, package) in bytes.iter_mut().zip(&manifest.packages) {
             *bytes = match package.placements.is_empty() {
                 true => Some(bytes_of_files(package)?),
@@ -50,7 +68,21 @@ pub fn relied_on(
             }
         }
     }
-    Ok(estimated(requirements, &bytes))
+    Ok(estimated(requirements, &bytes, together))
+}
+
+/// What programs make whose first package this is.
+///
+/// # Errors
+/// The manifest contradicts the format.
+pub(crate) fn together_of(package: &Package) -> Result<Vec<Together>, ManifestError> {
+    let mut together: BTreeMap<&[Digest], u64> = BTreeMap::new();
+    for (entry, derived) in package.derived_files()?.into_iter().filter(|(_, it)| it.is_run()) {
+        add_bytes(together.entry(&derived.tool).or_default(), entry.size());
+    }
+    let besides =
+        |tool: &[Digest]| tool.iter().copied().filter(|sha256| *sha256 != package.sha256).collect();
+    Ok(together.into_iter().map(|(tool, bytes)| Together { with: besides(tool), bytes }).collect())
 }
 
 /// Bytes of the files that a package without placements gives.
@@ -76,7 +108,11 @@ fn size_of(kind: &Kind) -> u64 {
 }
 
 /// Shares what is left among the packages of which nothing is known, by their sizes.
-fn estimated(requirements: Requirements, known: &[Option<u64>]) -> Vec<ReliedOn> {
+fn estimated(
+    requirements: Requirements,
+    known: &[Option<u64>],
+    together: Vec<Vec<Together>>,
+) -> Vec<ReliedOn> {
     let counted = known.iter().flatten().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
     let left = requirements.left_out.bytes.saturating_sub(counted);
     let sizes = requirements.packages.iter().map(|package| package.size.unwrap_or(1).max(1));
@@ -85,12 +121,12 @@ fn estimated(requirements: Requirements, known: &[Option<u64>]) -> Vec<ReliedOn>
         .zip(sizes)
         .filter(|(bytes, _)| bytes.is_none())
         .fold(0, |sum, (_, size)| sum.saturating_add(size));
-    let packages = requirements.packages.into_iter().zip(known);
-    let relied = packages.map(|(package, bytes)| {
+    let packages = requirements.packages.into_iter().zip(known).zip(together);
+    let relied = packages.map(|((package, bytes), together)| {
         let size = package.size.unwrap_or(1).max(1);
         let share = u128::from(left) * u128::from(size) / u128::from(unknown.max(1));
         let bytes = bytes.unwrap_or_else(|| u64::try_from(share).unwrap_or(u64::MAX));
-        ReliedOn { package, bytes }
+        ReliedOn { package, bytes, together }
     });
     relied.collect()
 }

@@ -186,7 +186,7 @@ fn rest_after<'a>(url: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 /// Does `url` stay below `place`, once the parts `..` in it are resolved?
-fn is_below(url: &str, place: &str) -> bool {
+pub(crate) fn is_below(url: &str, place: &str) -> bool {
     match (url::Url::parse(url), url::Url::parse(place)) {
         (Ok(url), Ok(place)) => rest_after(url.as_str(), place.as_str()).is_some(),
         _ => false,

@@ -64,6 +64,7 @@ pub use file_source::{FileSource, FileSources, WantedFile};
 pub use kept_files::KeptFiles;
 pub(crate) use last_resort::{from_elsewhere, is_of_its_places};
 pub use managed_pool::{AddError, Added, ManagedPool, PoolError, Pooled, add_all};
+pub(crate) use mirror::is_below;
 pub use mirror::{MirrorRule, Mirrors, public_url};
 pub use mirror_place::{BadTemplate, MirrorPlace, Template};
 pub use oci::OciPool;

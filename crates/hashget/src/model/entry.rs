@@ -22,6 +22,13 @@ pub struct Entry {
     pub extents: Option<Vec<Extent>>,
 }
 
+impl Entry {
+    /// The logical size of a regular file; 0 for anything else.
+    pub fn size(&self) -> u64 {
+        if let Kind::File { size } = self.kind { size } else { 0 }
+    }
+}
+
 /// The permission bits that count for an entry: symbolic links have none of their own on Linux.
 pub fn effective_mode(kind: &Kind, mode: u32) -> u32 {
     if matches!(kind, Kind::Symlink { .. }) { 0o777 } else { mode }

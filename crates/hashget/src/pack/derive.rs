@@ -4,7 +4,6 @@
 //! the bytes that the tree has.
 
 use std::cell::OnceCell;
-use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 
@@ -23,6 +22,34 @@ use crate::tree::Scan;
 
 /// Smaller files cost as much to name as to archive.
 const LEAST_BYTES: u64 = 512;
+
+/// May a recipe leave out an entry with this verdict, if it makes it?
+pub(super) fn is_wanted(entry: &Entry, verdict: Verdict) -> bool {
+    let is_archived = matches!(verdict, Verdict::Archived(reason) if !reason.is_final());
+    is_archived && matches!(entry.kind, Kind::File { .. }) && entry.size() >= LEAST_BYTES
+}
+
+/// The contents of the regular file at `path`, up to [`MOST_INPUT_BYTES`]; `None` if it has more, or cannot be read.
+pub(super) fn contents(scan: &Scan, path: &RelPath) -> Option<Vec<u8>> {
+    let entry = scan.entries.at(path)?;
+    if !matches!(entry.kind, Kind::File { .. }) || entry.size() > MOST_INPUT_BYTES {
+        return None;
+    }
+    let mut contents = Vec::new();
+    let file = scan.root.open_file(path).ok()?;
+    file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut contents).ok()?;
+    (contents.len() as u64 <= MOST_INPUT_BYTES).then_some(contents)
+}
+
+/// Adds single entries to those that the package gives, each with its member.
+pub(super) fn add_files(package: &mut Package, more: Vec<(Entry, RelPath)>) {
+    let files = package.files.entries().map(|row| row.expect("the plan has made this table"));
+    let mut rows: Vec<(Entry, Option<RelPath>)> = files.collect();
+    rows.extend(more.into_iter().map(|(entry, from)| (entry, Some(from))));
+    rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
+    let from = rows.iter().map(|(_, from)| from.clone()).collect();
+    package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+}
 
 /// Leaves out of a plan what recipes make out of its packages.
 pub(super) fn derive(
@@ -70,20 +97,17 @@ fn add(package: &mut Package, number: usize, made: Vec<Row>, verdicts: &mut Verd
     if made.is_empty() {
         return;
     }
-    let files = package.files.entries().map(|row| row.expect("the plan has made this table"));
-    let mut rows: Vec<(Entry, Option<RelPath>)> = files.collect();
+    let mut rows = Vec::new();
     for Row { index, entry, derived } in made {
         // Two recipes may have made it.
         if verdicts.is_given(index) {
             continue;
         }
         verdicts.set(index, Verdict::Given { package: number });
-        rows.push((entry, Some(Derived::path(package.derived.len()))));
+        rows.push((entry, Derived::path(package.derived.len())));
         package.derived.push(derived);
     }
-    rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let from = rows.iter().map(|(_, from)| from.clone()).collect();
-    package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+    add_files(package, rows);
 }
 
 /// The members of a package; none if they or their names are too many to be kept, or one of them could be taken for a derived one.
@@ -141,19 +165,8 @@ impl Tree<'_> {
     fn wanted(&self, path: &RelPath) -> Option<(usize, u64)> {
         let entries = &self.scan.entries;
         let index = entries.position(path)?;
-        let Kind::File { size } = entries[index].kind else { return None };
-        let may_be_left_out = match self.verdicts.get(index) {
-            Verdict::Archived(reason) => !reason.is_final(),
-            Verdict::Given { .. } | Verdict::Link { .. } => false,
-        };
-        (may_be_left_out && size >= LEAST_BYTES).then_some((index, size))
-    }
-
-    fn read(&self, path: &RelPath) -> std::io::Result<Vec<u8>> {
-        let mut contents = Vec::new();
-        let file: File = self.scan.root.open_file(path)?;
-        file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut contents)?;
-        Ok(contents)
+        let entry = &entries[index];
+        is_wanted(entry, self.verdicts.get(index)).then(|| (index, entry.size()))
     }
 }
 
@@ -171,12 +184,7 @@ impl Scene for Tree<'_> {
     }
 
     fn contents(&self, path: &RelPath) -> Option<Vec<u8>> {
-        let size = match self.scan.entries.at(path)?.kind {
-            Kind::File { size } => size,
-            _ => return None,
-        };
-        let contents = (size <= MOST_INPUT_BYTES).then(|| self.read(path).ok()).flatten()?;
-        (contents.len() as u64 <= MOST_INPUT_BYTES).then_some(contents)
+        contents(self.scan, path)
     }
 
     fn absolute(&self, folder: &[u8]) -> Vec<String> {

@@ -112,6 +112,12 @@ impl<'o> Requirements<'o> {
         self.rules.wanted_sources(record)
     }
 
+    /// Is it worth downloading so many bytes to save `gain`?
+    #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
+    pub(super) fn is_worth(&self, download: u64, gain: u64) -> bool {
+        download as f64 <= self.options.max_fetch_ratio * gain as f64
+    }
+
     /// The options that they come from.
     pub(super) fn options(&self) -> &'o PackOptions<'o> {
         self.options

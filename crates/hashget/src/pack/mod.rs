@@ -285,7 +285,7 @@ impl Packer<'_> {
         let records = plan.chosen.iter().map(|&index| &packages[index].record);
         finders.credit(&mut summary.detectors, records.zip(&plan.uses));
         let planned = Planned { plan, version_one };
-        summary.relied_on = summary::relied_on(&planned);
+        summary.relied_on = summary::relied_on(&planned).map_err(ReplayError::from)?;
         summary.derived = derived_amounts(&planned.plan.packages).map_err(ReplayError::from)?;
         Ok(planned)
     }

@@ -11,7 +11,7 @@ use super::prefixes::prefixes;
 use super::verdict::{Reason, Verdict, Verdicts};
 use crate::hashdb::{HashDbError, PackageId};
 use crate::model::manifest::{EntryTable, Link, Package, Pieces};
-use crate::model::{Entry, Evidence, Kind, PackageRecord, RelPath};
+use crate::model::{Entry, Evidence, PackageRecord, RelPath};
 use crate::places::Place;
 use crate::tree::Entries;
 
@@ -254,12 +254,12 @@ impl Planning<'_, '_> {
             let taken = claims.is_given(index) || claims.head(first).is_some();
             let entry = &claims.entries[index];
             // Archiving an empty file is shorter than listing it.
-            if index != first || taken || size_of(entry) == 0 {
+            if index != first || taken || entry.size() == 0 {
                 continue;
             }
             claims.give(index, Role::Made, package);
             let mut row = entry.clone();
-            row.sha256 = row.sha256.filter(|_| (self.keep_digest)(size_of(&row)));
+            row.sha256 = row.sha256.filter(|_| (self.keep_digest)(row.size()));
             rows.push((row, from.cloned()));
         }
     }
@@ -268,15 +268,11 @@ impl Planning<'_, '_> {
     /// depends on the reader which one counts.
     fn note_duplicate(&mut self, content: u32) {
         for index in self.contents.names(content) {
-            if size_of(&self.claims.entries[index]) > 0 {
+            if self.claims.entries[index].size() > 0 {
                 self.claims.set_reason(index, Reason::DuplicatePath);
             }
         }
     }
-}
-
-fn size_of(entry: &Entry) -> u64 {
-    if let Kind::File { size } = entry.kind { size } else { 0 }
 }
 
 /// Drops the packages that do not give anything.

@@ -47,8 +47,8 @@ pub(super) struct Question<'q> {
 }
 
 impl Question<'_> {
-    /// A key that changes with anything that the run depends on.
-    fn key(&self) -> String {
+    /// A key that changes with anything that the run depends on; `None` if it depends on contents without a digest.
+    pub(super) fn key(&self) -> Option<String> {
         let mut text = format!("{RULES}\n{}\n", self.run.recipe).into_bytes();
         for (name, value) in &self.run.parameters {
             text.extend(format!("{}={name} {}={value}\n", name.len(), value.len()).into_bytes());
@@ -58,21 +58,14 @@ impl Question<'_> {
         }
         for (entries, mark) in [(&self.outputs, b'o'), (&self.inputs, b'i')] {
             for entry in entries {
-                // Of what has no digest, every run is another one: no digest is that of nothing.
-                let sha256 = entry.sha256.unwrap_or_else(|| Digest::of(b"none"));
                 text.push(mark);
-                text.extend_from_slice(sha256.as_bytes());
+                text.extend_from_slice(entry.sha256?.as_bytes());
                 text.extend_from_slice(&entry.metadata.mtime.seconds.to_le_bytes());
                 text.extend_from_slice(&(entry.path.as_bytes().len() as u64).to_le_bytes());
                 text.extend_from_slice(entry.path.as_bytes());
             }
         }
-        Digest::of(&text).to_string()
-    }
-
-    /// Is everything that it depends on known?
-    fn is_known(&self) -> bool {
-        self.outputs.iter().chain(&self.inputs).all(|entry| entry.sha256.is_some())
+        Some(Digest::of(&text).to_string())
     }
 }
 
@@ -89,19 +82,16 @@ impl ProgramMemory {
         Self { file, before, now: BTreeMap::new() }
     }
 
-    /// What came out of the run when it was made before.
-    pub(super) fn answer(&mut self, question: &Question<'_>) -> Option<Vec<Remembered>> {
-        let key = question.is_known().then(|| question.key())?;
-        let answer = self.before.get(&key)?.clone();
-        self.now.insert(key, answer.clone());
-        Some(answer)
+    /// What came out of the run with this key when it was made before.
+    pub(super) fn answer(&mut self, key: Option<&str>) -> Option<Vec<Remembered>> {
+        let (key, answer) = self.before.get_key_value(key?)?;
+        self.now.insert(key.clone(), answer.clone());
+        Some(answer.clone())
     }
 
-    /// Remembers what came out of a run.
-    pub(super) fn add(&mut self, question: &Question<'_>, answer: Vec<Remembered>) {
-        if question.is_known() {
-            self.now.insert(question.key(), answer);
-        }
+    /// Remembers what came out of the run with this key.
+    pub(super) fn add(&mut self, key: Option<String>, answer: Vec<Remembered>) {
+        self.now.extend(key.map(|key| (key, answer)));
     }
 
     /// Keeps what this run asked for.
@@ -155,12 +145,12 @@ mod tests {
         let answer = vec![Remembered { path: RelPath::new("made").unwrap(), patch: None }];
         let tree = Path::new("/tree");
         let mut memory = ProgramMemory::load(Some(folder.path()), tree);
-        assert_eq!(memory.answer(&question()), None);
-        memory.add(&question(), answer.clone());
+        assert_eq!(memory.answer(question().key().as_deref()), None);
+        memory.add(question().key(), answer.clone());
         memory.save().unwrap();
 
         let mut memory = ProgramMemory::load(Some(folder.path()), tree);
-        assert_eq!(memory.answer(&question()), Some(answer));
+        assert_eq!(memory.answer(question().key().as_deref()), Some(answer));
         let (later, other, renamed) =
             (entry("read", "r", 3), entry("read", "x", 2), entry("rea", "r", 2));
         let unknown = Entry { sha256: None, ..read.clone() };
@@ -175,7 +165,7 @@ mod tests {
             Question { inputs: Vec::new(), outputs: vec![&made, &read], ..question() },
             Question { inputs: vec![&unknown], ..question() },
         ] {
-            assert_eq!(memory.answer(&different), None);
+            assert_eq!(memory.answer(different.key().as_deref()), None);
         }
         let of_other_tree = ProgramMemory::load(Some(folder.path()), Path::new("/other"));
         assert!(of_other_tree.before.is_empty());

@@ -15,14 +15,12 @@ use crate::hashdb::PackageId;
 use crate::model::Evidence;
 use crate::places::wanted;
 use crate::programs::{
-    ProgramError, Unpacked, described, is_for_this_machine, is_of_archive, signature,
+    MOST_PACKAGES, ProgramError, Unpacked, described, is_for_this_machine, is_of_archive, signature,
 };
 use crate::wording::one_line;
 
 /// Packages of a name that are looked at.
 const MOST_NAMED: u32 = 1000;
-/// Packages of one program.
-const MOST_PACKAGES: usize = 100;
 
 /// A program, with what it consists of.
 pub(super) struct Program {

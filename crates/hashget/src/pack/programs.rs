@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 
+use super::derive::{add_files, contents, is_wanted};
 use super::known::{KnownPackage, Requirements};
 use super::pieces::{add_package, sort_packages};
 use super::plan::{ChosenPackage, Plan};
@@ -15,8 +16,7 @@ use super::program_memory::{ProgramMemory, Question, Remembered};
 use super::program_packages::{Part, Program};
 use super::verdict::{Verdict, Verdicts};
 use super::{PackError, Packer};
-use crate::derived::MOST_INPUT_BYTES;
-use crate::model::manifest::{Derived, EntryTable, Patch};
+use crate::model::manifest::{Derived, Patch};
 use crate::model::{Digest, Entry, Kind, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::programs::{
@@ -26,10 +26,6 @@ use crate::programs::{
 use crate::tree::Scan;
 use crate::wording::one_line;
 
-/// Smaller files cost as much to name as to archive.
-const LEAST_BYTES: u64 = 512;
-/// What a run reads together, in bytes.
-const MOST_READ_BYTES: u64 = 2 << 30;
 /// How often a run is made again without what did not come out right.
 const MOST_TRIES: usize = 4;
 /// Runs for the files of one proposal.
@@ -99,8 +95,9 @@ impl Packer<'_> {
                     left_out.extend(right.run.outputs.iter().cloned());
                     let mut rest = proposed;
                     rest.outputs.retain(|path| !left_out.contains(path));
-                    // What is made before the others is made otherwise: the rest may come out by itself.
-                    if round < MOST_ROUNDS && !rest.outputs.is_empty() {
+                    // What is made before the others is made otherwise: the rest may come out by itself. Not of a run that reads folders: it
+                    // has read the rest, which must stay in the archive.
+                    if round < MOST_ROUNDS && !rest.outputs.is_empty() && !reads_folders(&rest) {
                         runs.push_back((rest, round + 1));
                     }
                     made.push((names, right));
@@ -125,6 +122,11 @@ impl Packer<'_> {
         sort_packages(plan);
         Ok(())
     }
+}
+
+fn reads_folders(run: &ProgramRun) -> bool {
+    let reads = program_recipe(run.recipe).map(|one| one.reads(&run.parameters, &run.outputs));
+    reads.is_some_and(|reads| reads.is_ok_and(|reads| !reads.below.is_empty()))
 }
 
 /// Why a run is not used.
@@ -160,7 +162,7 @@ impl Search<'_, '_> {
         };
         for _ in 0..MOST_TRIES {
             let made = self.remembered_or_made(scan, &run, left_out, program)?;
-            let bytes = total_bytes(made.iter().map(|one| size_of(&scan.entries[one.entry])));
+            let bytes = total_bytes(made.iter().map(|one| scan.entries[one.entry].size()));
             if made.is_empty() || !self.is_worth(program, bytes) {
                 return Ok(None);
             }
@@ -177,11 +179,7 @@ impl Search<'_, '_> {
     fn is_worth(&self, program: &Program, bytes: u64) -> bool {
         let besides = program.packages.iter().filter(|part| !part.is_chosen);
         let download = total_bytes(besides.map(|part| part.known.record.size));
-        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
-        let limit = self.requirements.options().max_fetch_ratio * bytes as f64;
-        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
-        let download = download as f64;
-        download <= limit
+        self.requirements.is_worth(download, bytes)
     }
 
     /// What comes out of a run as it is in the tree; what came out of it before, if nothing has changed since.
@@ -206,7 +204,8 @@ impl Search<'_, '_> {
             outputs: run.outputs.iter().filter_map(|path| scan.entries.at(path)).collect(),
             inputs: scan.entries.iter().filter(is_read).collect(),
         };
-        if let Some(answer) = self.memory.borrow_mut().answer(&question) {
+        let key = question.key();
+        if let Some(answer) = self.memory.borrow_mut().answer(key.as_deref()) {
             let made = |one: Remembered| {
                 Some(Made { entry: scan.entries.position(&one.path)?, patch: one.patch })
             };
@@ -217,7 +216,7 @@ impl Search<'_, '_> {
             path: scan.entries[one.entry].path.clone(),
             patch: one.patch.clone(),
         };
-        self.memory.borrow_mut().add(&question, made.iter().map(remembered).collect());
+        self.memory.borrow_mut().add(key, made.iter().map(remembered).collect());
         Ok(made)
     }
 
@@ -269,14 +268,12 @@ impl Search<'_, '_> {
 
     /// Puts what a program reads into its workshop.
     fn fill(&self, workshop: &Workshop<'_>, scan: &Scan, inputs: &[&Entry]) -> Result<(), Failed> {
-        if total_bytes(inputs.iter().map(|entry| size_of(entry))) > MOST_READ_BYTES {
-            return Err(Failed::Program(ProgramError::ReadsMuch(MOST_READ_BYTES)));
-        }
         for entry in inputs {
             self.monitor.check_interrupted()?;
             // What cannot be read is named when it is archived; without it, nothing right comes out.
             let Ok(mut file) = scan.root.open_file(&entry.path) else { continue };
-            workshop.add(&entry.path, entry.metadata.mtime, &mut file).map_err(disk)?;
+            let mtime = entry.metadata.mtime;
+            workshop.add(&entry.path, mtime, &mut file).map_err(Failed::Program)?;
         }
         Ok(())
     }
@@ -284,7 +281,7 @@ impl Search<'_, '_> {
 
 /// What turns the `size` bytes that were made into what the tree has; `None` if that is most of it, or the tree has changed.
 fn patch_of(scan: &Scan, entry: &Entry, made: File, size: u64) -> io::Result<Option<String>> {
-    if size.max(size_of(entry)) > MOST_PATCHED_BYTES {
+    if size.max(entry.size()) > MOST_PATCHED_BYTES {
         return Ok(None);
     }
     let (mut from, mut wanted) = (Vec::new(), Vec::new());
@@ -318,31 +315,24 @@ fn add(
     let number = numbers[&0];
     let package = &mut plan.packages[number];
     let run = package.derived.len();
-    let files = package.files.entries().map(|row| row.expect("the plan has made this table"));
-    let mut rows: Vec<(Entry, Option<RelPath>)> = files.collect();
+    let mut rows = Vec::new();
     let mut patches = Vec::new();
     for Made { entry, patch } in right.made {
         plan.verdicts.set(entry, Verdict::Given { package: number });
         let entry = scan.entries[entry].clone();
         patches.extend(patch.map(|zstd| Patch { path: entry.path.clone(), zstd }));
         let from = Derived::path_of_run(run, &entry.path);
-        rows.push((entry, Some(from)));
+        rows.push((entry, from));
     }
-    rows.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
-    let from = rows.iter().map(|(_, from)| from.clone()).collect();
-    package.files = EntryTable::new(rows.iter().map(|(row, _)| row)).with_from(from);
+    add_files(package, rows);
     let tool = program.packages.iter().map(|part| part.known.record.sha256).collect();
     let ProgramRun { recipe, parameters, .. } = right.run;
     let recipe = recipe.to_owned();
     package.derived.push(Derived { recipe, from: None, tool, patches, parameters });
 }
 
-fn size_of(entry: &Entry) -> u64 {
-    if let Kind::File { size } = entry.kind { size } else { 0 }
-}
-
 fn size_at(scan: &Scan, path: &RelPath) -> u64 {
-    scan.entries.at(path).map_or(0, size_of)
+    scan.entries.at(path).map_or(0, Entry::size)
 }
 
 /// The tree that is packed.
@@ -354,12 +344,9 @@ struct Tree<'t> {
 impl ProgramScene for Tree<'_> {
     fn wanted(&self) -> Vec<&Entry> {
         let entries = self.scan.entries.iter().zip(self.verdicts.iter());
-        let is_wanted = |(entry, verdict): &(&Entry, Verdict)| {
-            let may_be_left_out =
-                matches!(verdict, Verdict::Archived(reason) if !reason.is_final());
-            may_be_left_out && entry.sha256.is_some() && size_of(entry) >= LEAST_BYTES
-        };
-        entries.filter(is_wanted).map(|(entry, _)| entry).collect()
+        let wanted =
+            entries.filter(|(entry, verdict)| entry.sha256.is_some() && is_wanted(entry, *verdict));
+        wanted.map(|(entry, _)| entry).collect()
     }
 
     fn is_file(&self, path: &RelPath) -> bool {
@@ -368,9 +355,6 @@ impl ProgramScene for Tree<'_> {
     }
 
     fn contents(&self, path: &RelPath) -> Option<Vec<u8>> {
-        let mut contents = Vec::new();
-        let file = self.scan.root.open_file(path).ok()?;
-        file.take(MOST_INPUT_BYTES + 1).read_to_end(&mut contents).ok()?;
-        (contents.len() as u64 <= MOST_INPUT_BYTES).then_some(contents)
+        contents(self.scan, path)
     }
 }

@@ -9,7 +9,8 @@ use super::candidates::DetectorUse;
 use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
-use crate::archive::{ReliedOn, RequiredPackage};
+use crate::archive::{ReliedOn, RequiredPackage, Together, together_of};
+use crate::model::manifest::ManifestError;
 use crate::model::{Amount, Kind, add_bytes};
 use crate::monitor::{Event, Monitor};
 use crate::places::Place;
@@ -141,16 +142,22 @@ impl Summary {
 }
 
 /// What restoring needs to know of the packages that a plan relies on, and how much each gives.
-pub(super) fn relied_on(planned: &Planned) -> Vec<ReliedOn> {
-    let required: Vec<RequiredPackage> = match &planned.version_one {
-        Some(manifest) => manifest.packages.iter().map(RequiredPackage::from).collect(),
-        None => planned.plan.packages.iter().map(RequiredPackage::from).collect(),
+///
+/// # Errors
+/// The manifest contradicts the format.
+pub(super) fn relied_on(planned: &Planned) -> Result<Vec<ReliedOn>, ManifestError> {
+    let required: Vec<(RequiredPackage, Vec<Together>)> = match &planned.version_one {
+        Some(manifest) => manifest.packages.iter().map(|one| (one.into(), Vec::new())).collect(),
+        None => {
+            let packages = planned.plan.packages.iter();
+            let required = packages.map(|one| Ok((one.into(), together_of(one)?)));
+            required.collect::<Result<_, ManifestError>>()?
+        }
     };
     let of_each = required.into_iter().zip(&planned.plan.uses);
-    of_each
-        .map(|(package, used)| ReliedOn {
-            package,
-            bytes: used.bytes.saturating_add(used.bytes_of_pieces),
-        })
-        .collect()
+    let relied = of_each.map(|((package, together), used)| {
+        let bytes = used.bytes.saturating_add(used.bytes_of_pieces);
+        ReliedOn { package, bytes, together }
+    });
+    Ok(relied.collect())
 }

@@ -60,6 +60,12 @@ pub enum ProgramError {
     /// It wrote too much.
     #[error("the tool was stopped: it wrote more than {0} bytes")]
     Large(u64),
+    /// Its packages are too many, or one is named twice.
+    #[error("its packages are {0}, expected at most {1}, each once")]
+    Packages(usize, usize),
+    /// Its packages are too large.
+    #[error("its packages have more than {0} bytes in them")]
+    UnpacksMuch(u64),
     /// What it reads is too much.
     #[error("what it reads has more than {0} bytes")]
     ReadsMuch(u64),

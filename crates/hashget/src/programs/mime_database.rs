@@ -2,7 +2,9 @@
 //!
 //! Invariant: it follows from the folder `packages` alone.
 
-use super::{Call, Parameters, ProgramError, ProgramRecipe, ProgramRun, ProgramScene, Reads};
+use super::{
+    Call, Parameters, ProgramError, ProgramRecipe, ProgramRun, ProgramScene, Reads, is_below,
+};
 use crate::model::RelPath;
 
 pub(super) struct MimeDatabase;
@@ -21,11 +23,9 @@ impl ProgramRecipe for MimeDatabase {
     }
 
     fn propose(&self, tree: &dyn ProgramScene) -> Vec<ProgramRun> {
-        let is_below = |path: &RelPath, folder: &str| {
-            let rest = path.as_bytes().strip_prefix(folder.as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b"/"))
+        let is_made = |path: &&RelPath| {
+            is_below(path, FOLDER.as_bytes()) && !is_below(path, PACKAGES.as_bytes())
         };
-        let is_made = |path: &&RelPath| is_below(path, FOLDER) && !is_below(path, PACKAGES);
         let wanted = tree.wanted();
         let outputs: Vec<RelPath> =
             wanted.iter().map(|entry| &entry.path).filter(is_made).cloned().collect();

@@ -1,7 +1,7 @@
 //! Recipes with a tool: files that a program out of packages makes out of files of the tree. One file and one line a recipe.
 //!
-//! Invariant: a program is run only confined, only out of proven packages, and what it makes counts only with the digest that was
-//! written down. `docs/derived.md` defines the recipes.
+//! Invariant: a program is run only confined, and only out of packages with the digests that were written down; what it makes counts only
+//! with the digest that was. `docs/derived.md` defines the recipes, and says whom they trust.
 
 mod error;
 mod mime_database;
@@ -20,9 +20,9 @@ use std::sync::Arc;
 pub use error::ProgramError;
 pub(crate) use patch::{MOST_PATCHED_BYTES, applied, between};
 pub(crate) use program_package::{
-    Unpacked, described, is_for_this_machine, is_of_archive, signature, unpack,
+    MOST_PACKAGES, Unpacked, described, is_for_this_machine, is_of_archive, signature, unpack,
 };
-pub(crate) use workshop::Workshop;
+pub(crate) use workshop::{MOST_READ_BYTES, Workshop};
 
 use crate::model::{Entry, RelPath};
 use crate::monitor::Monitor;
@@ -127,11 +127,8 @@ pub(crate) struct Reads {
 impl Reads {
     /// Is the file at `path` among them?
     pub(crate) fn has(&self, path: &RelPath) -> bool {
-        let is_below = |folder: &RelPath| {
-            let rest = path.as_bytes().strip_prefix(folder.as_bytes());
-            rest.is_some_and(|rest| rest.starts_with(b"/"))
-        };
-        self.files.contains(path) || self.below.iter().any(is_below)
+        let is_below_one = || self.below.iter().any(|folder| is_below(path, folder.as_bytes()));
+        self.files.contains(path) || is_below_one()
     }
 }
 
@@ -174,6 +171,12 @@ pub(crate) fn program_recipe(name: &str) -> Option<&'static dyn ProgramRecipe> {
 /// What all recipes may make in a tree.
 pub(crate) fn program_runs(tree: &dyn ProgramScene) -> Vec<ProgramRun> {
     RECIPES.iter().flat_map(|recipe| recipe.propose(tree)).collect()
+}
+
+/// Is `path` that of something in this folder, or further below?
+fn is_below(path: &RelPath, folder: &[u8]) -> bool {
+    let rest = path.as_bytes().strip_prefix(folder);
+    rest.is_some_and(|rest| rest.starts_with(b"/"))
 }
 
 /// A parameter of a run.

@@ -10,8 +10,10 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use url::Url;
 
 use super::ProgramError;
+use crate::fetch::is_below;
 use crate::formats::{self, FormatError, Input, Paragraphs, Visitor, VisitorError};
 use crate::keeping;
 use crate::limits::Limits;
@@ -23,6 +25,10 @@ const CONTROL: &[u8] = b"control/control";
 const DATA: &[u8] = b"data/";
 /// Bytes of a control file.
 const MOST_CONTROL_BYTES: u64 = 1 << 20;
+/// Packages of one program.
+pub(crate) const MOST_PACKAGES: usize = 100;
+/// Bytes of the files of one program.
+const MOST_UNPACKED_BYTES: u64 = 4 << 30;
 
 /// Packages, unpacked one over the other.
 pub(crate) struct Unpacked {
@@ -57,11 +63,12 @@ pub(crate) fn is_for_this_machine(value: &str) -> bool {
     architecture == own || architecture == "all"
 }
 
-/// Does this package of a manifest or a HashDB come from an archive that keeps what it publishes, or from one of `archives`?
+/// Is this the URL of a package in an archive that keeps what it publishes, or in one of `archives`? It says where the package is said to
+/// be, and nothing of whose its bytes are.
 pub(crate) fn is_of_archive(url: &str, archives: &[String]) -> bool {
-    let is_configured =
-        |archive: &String| archive.ends_with('/') && url.starts_with(archive.as_str());
-    keeping::of_url(url) == Keeping::Permanent || archives.iter().any(is_configured)
+    let is_secure = || Url::parse(url).is_ok_and(|url| url.scheme() == "https");
+    let is_kept = keeping::of_url(url) == Keeping::Permanent && is_secure();
+    is_kept || archives.iter().any(|archive| archive.ends_with('/') && is_below(url, archive))
 }
 
 /// What a package says of itself, without unpacking it.
@@ -84,10 +91,12 @@ pub(crate) fn unpack(
 ) -> Result<(Unpacked, Vec<UnpackedPackage>), ProgramError> {
     let folder = tempfile::Builder::new().prefix("hashget-tool-").tempdir()?;
     let mut described = Vec::with_capacity(packages.len());
+    let mut room = MOST_UNPACKED_BYTES;
     for package in packages {
-        let mut unpacking = Unpacking::new(Some(folder.path()));
+        let mut unpacking = Unpacking { room, ..Unpacking::new(Some(folder.path())) };
         read(package, limits, &mut unpacking)?;
         described.push(unpacking.described()?);
+        room = unpacking.room;
     }
     // Whoever runs the tool may look into it.
     fs_err::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
@@ -99,8 +108,8 @@ fn read(package: &File, limits: &Limits, visitor: &mut Unpacking) -> Result<(), 
     match formats::read_package_as(FORMAT, Input::File(package), &nothing, limits, visitor) {
         Ok(found) if found == FORMAT => Ok(()),
         Ok(_) => Err(ProgramError::NoPackage),
-        Err(FormatError::Visitor(error)) => match error.downcast::<io::Error>() {
-            Ok(error) => Err((*error).into()),
+        Err(FormatError::Visitor(error)) => match error.downcast::<ProgramError>() {
+            Ok(error) => Err(*error),
             Err(error) => Err(ProgramError::Package(error.to_string())),
         },
         Err(error) => Err(ProgramError::Package(crate::wording::one_line(&error))),
@@ -113,11 +122,14 @@ struct Unpacking {
     /// The folders that were made.
     made: BTreeSet<RelPath>,
     control: Vec<u8>,
+    /// Bytes that may still be written.
+    room: u64,
 }
 
 impl Unpacking {
     fn new(folder: Option<&Path>) -> Self {
-        Self { folder: folder.map(Path::to_path_buf), made: BTreeSet::new(), control: Vec::new() }
+        let (folder, made, control) = (folder.map(Path::to_path_buf), BTreeSet::new(), Vec::new());
+        Self { folder, made, control, room: 0 }
     }
 
     fn described(&self) -> Result<UnpackedPackage, ProgramError> {
@@ -156,7 +168,12 @@ impl Unpacking {
         Ok(true)
     }
 
-    fn put(&mut self, root: &Path, member: &Member, content: &mut dyn Read) -> io::Result<()> {
+    fn put(
+        &mut self,
+        root: &Path,
+        member: &Member,
+        content: &mut dyn Read,
+    ) -> Result<(), ProgramError> {
         let Some(rest) = member.path.as_bytes().strip_prefix(DATA) else { return Ok(()) };
         let Ok(path) = RelPath::new(rest) else { return Ok(()) };
         if !self.make_folders(root, &path)? {
@@ -172,13 +189,15 @@ impl Unpacking {
         match &member.kind {
             Kind::File { .. } if is_free()? => {
                 let mut file = fs_err::File::create_new(&at)?;
-                io::copy(content, &mut file)?;
+                let written = io::copy(&mut content.take(self.room + 1), &mut file)?;
+                let left = self.room.checked_sub(written);
+                self.room = left.ok_or(ProgramError::UnpacksMuch(MOST_UNPACKED_BYTES))?;
                 let executable = member.metadata.mode.is_some_and(|mode| mode & 0o111 != 0);
                 let mode = if executable { 0o755 } else { 0o644 };
-                fs_err::set_permissions(&at, Permissions::from_mode(mode))
+                Ok(fs_err::set_permissions(&at, Permissions::from_mode(mode))?)
             }
             Kind::Symlink { target } if is_free()? => {
-                symlink(std::ffi::OsStr::from_bytes(target), &at)
+                Ok(symlink(std::ffi::OsStr::from_bytes(target), &at)?)
             }
             // Folders come with what is in them, and no program of the table has anything else.
             _ => Ok(()),
@@ -228,6 +247,15 @@ mod tests {
             ("https://archive.example/debian/pool/a.deb", true),
             ("https://archive.example/other/a.deb", false),
             ("https://open.example/a.deb", false),
+            ("https://archive.example/debian/../other/a.deb", false),
+            ("https://archive.example/debian/%2e%2e/other/a.deb", false),
+            ("https://archive.example/debian/..\\other/a.deb", false),
+            ("https://archive.example.evil/debian/a.deb", false),
+            ("https://archive.example/debian/x/../a.deb", true),
+            ("http://archive.example/debian/a.deb", false),
+            ("http://snapshot.debian.org/file/00", false),
+            ("file://snapshot.debian.org/file/00", false),
+            ("no URL", false),
         ] {
             assert_eq!(is_of_archive(url, &configured), expected, "{url}");
         }

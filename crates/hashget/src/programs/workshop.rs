@@ -2,6 +2,7 @@
 //!
 //! Invariant: the program has ended before anything is taken, and nothing that it made is followed anywhere.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::fs::{File, FileTimes};
 use std::io::{self, Read};
@@ -17,10 +18,15 @@ use crate::model::{RelPath, Timestamp};
 use crate::monitor::Monitor;
 use crate::tree::TreeRoot;
 
+/// What a program reads, in bytes.
+pub(crate) const MOST_READ_BYTES: u64 = 2 << 30;
+
 /// See the top.
 pub(crate) struct Workshop<'t> {
     unpacked: &'t Unpacked,
     folder: TempDir,
+    /// Bytes that may still be put there.
+    room: Cell<u64>,
 }
 
 impl<'t> Workshop<'t> {
@@ -30,29 +36,32 @@ impl<'t> Workshop<'t> {
     /// The folder cannot be made.
     pub(crate) fn new(unpacked: &'t Unpacked) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("hashget-work-").tempdir()?;
-        Ok(Self { unpacked, folder })
+        Ok(Self { unpacked, folder, room: Cell::new(MOST_READ_BYTES) })
     }
 
     /// Puts a file there that the program reads.
     ///
     /// # Errors
-    /// It cannot be read or written.
+    /// It cannot be read or written, or is more than a program may read with all before it.
     pub(crate) fn add(
         &self,
         path: &RelPath,
         mtime: Timestamp,
         content: &mut dyn Read,
-    ) -> io::Result<()> {
+    ) -> Result<(), ProgramError> {
         self.make_folders(path)?;
         let mut file = fs_err::File::create_new(place(self.folder.path(), path))?;
-        io::copy(content, &mut file)?;
+        let room = self.room.get();
+        let written = io::copy(&mut content.take(room + 1), &mut file)?;
+        let left = room.checked_sub(written).ok_or(ProgramError::ReadsMuch(MOST_READ_BYTES))?;
+        self.room.set(left);
         let seconds = Duration::from_secs(mtime.seconds.unsigned_abs());
         let time = match mtime.seconds {
             0.. => SystemTime::UNIX_EPOCH.checked_add(seconds),
             _ => SystemTime::UNIX_EPOCH.checked_sub(seconds),
         };
         let times = time.map(|time| FileTimes::new().set_modified(time));
-        times.map_or(Ok(()), |times| file.set_times(times))
+        Ok(times.map_or(Ok(()), |times| file.set_times(times))?)
     }
 
     /// There are all folders for what is to be made at `path`.
@@ -134,4 +143,24 @@ fn loader(root: &Path) -> Option<(PathBuf, String)> {
         .map(|folder| folder.display().to_string())
         .collect();
     Some((loader, all.join(":")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_put_there_than_a_program_may_read() {
+        let limits = crate::limits::Limits::default();
+        let (unpacked, _) = super::super::unpack(&[], &limits).unwrap();
+        let workshop = Workshop::new(&unpacked).unwrap();
+        workshop.room.set(10);
+        let path = |name: &str| RelPath::new(name).unwrap();
+        workshop.add(&path("a/one"), Timestamp::default(), &mut &b"12345"[..]).unwrap();
+        workshop.add(&path("a/two"), Timestamp::default(), &mut &b"12345"[..]).unwrap();
+        let endless = &mut io::repeat(0);
+        let error = workshop.add(&path("a/three"), Timestamp::default(), endless).unwrap_err();
+        assert!(matches!(error, ProgramError::ReadsMuch(_)), "{error}");
+        assert_eq!(fs_err::metadata(workshop.folder.path().join("a/three")).unwrap().len(), 1);
+    }
 }

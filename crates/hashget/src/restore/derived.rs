@@ -17,6 +17,10 @@ fn not_made(run: &Run<'_>, by_program: bool) -> &'static str {
         (None, true) => {
             "derived by a program, not made: `hashget restore --derive all DIR` makes it"
         }
+        // It reads files where they were in the tree.
+        (Some(places), true) if places.strips() => {
+            "derived by a program, not made: unpack it without `--strip-components`"
+        }
         (Some(_), true) => {
             "derived by a program, not made: unpack it with `--derive all`, and with it what it is made from"
         }
@@ -45,7 +49,8 @@ impl Restoring<'_, '_> {
                 continue;
             }
             self.plan.leave_out(destination.part);
-            let is_all = self.run.derive == Derive::All;
+            let is_all = self.run.derive == Derive::All
+                && self.run.part.is_none_or(|places| !places.strips());
             match (of_run, self.run.runs_programs) {
                 (Some((number, made)), RunsPrograms::Now(_)) if is_all => {
                     let key = (self.index, number);

@@ -191,6 +191,11 @@ impl<'m> Ledger<'m> {
         files.map(|entry| (entry.path, entry.metadata.mtime)).collect()
     }
 
+    /// Does what was at `path` before stay, although it is not as it was packed?
+    pub(super) fn is_left(&self, path: &RelPath) -> bool {
+        self.state().left.contains(path)
+    }
+
     /// `path`, which was missing, may be in its place by now: then it is not missing.
     pub(super) fn found(&self, path: &RelPath) {
         let mut state = self.state();

@@ -53,6 +53,11 @@ impl<'p> Places<'p> {
         lock(&self.moved).get(path).and_then(|path| self.stripped(path))
     }
 
+    /// Do entries go elsewhere than they were in the tree?
+    pub(super) fn strips(&self) -> bool {
+        self.part.strip_components > 0
+    }
+
     fn stripped(&self, path: &RelPath) -> Option<RelPath> {
         let strip = self.part.strip_components;
         if strip == 0 {

@@ -3,7 +3,7 @@
 //! Invariant: a program reads only what is in its place, and proven; what it makes gets a name only with the digest that the manifest
 //! has of it. Whatever goes wrong with a program costs what it should make, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::sync::Mutex;
@@ -20,8 +20,8 @@ use crate::model::manifest::{Derived, Package};
 use crate::model::{Digest, Kind, RelPath, counted, escaped};
 use crate::monitor::{ProblemKind, Step, Total};
 use crate::programs::{
-    MOST_PATCHED_BYTES, ProgramError, ProgramRecipe, Programs, Reads, Unpacked, Workshop, applied,
-    is_of_archive, program_recipe, unpack,
+    MOST_PACKAGES, MOST_PATCHED_BYTES, ProgramError, ProgramRecipe, Programs, Reads, Unpacked,
+    Workshop, applied, is_of_archive, program_recipe, unpack,
 };
 use crate::wording::one_line;
 
@@ -39,8 +39,8 @@ struct Output {
     destination: Destination,
 }
 
-/// Unpacked packages, by their digests.
-type AllUnpacked = BTreeMap<Vec<Digest>, Unpacked>;
+/// The program that was unpacked last, with the digests of its packages.
+type LastUnpacked = Option<(Vec<Digest>, Unpacked)>;
 
 /// Contents, and their bytes.
 type Contents = (Box<dyn Read>, u64);
@@ -76,10 +76,17 @@ impl LeftForPrograms {
             return Ok(());
         }
         let progress = run.monitor.begin(Step::Place, "what programs make", Total::UNKNOWN);
-        let mut unpacked = AllUnpacked::new();
+        let (mut unpacked, by_programs) = (LastUnpacked::None, made_by_programs(packages)?);
+        let runs: Vec<BTreeMap<usize, Vec<RelPath>>> = packages
+            .iter()
+            .map(Package::runs)
+            .collect::<Result<_, _>>()
+            .map_err(ArchiveError::from)?;
         for ((package, number), outputs) in left {
             run.monitor.check_interrupted()?;
-            let making = Making { run, programs, packages, package, number, outputs: &outputs };
+            let (made, outputs) = (&runs[package][&number][..], &outputs[..]);
+            let by_programs = &by_programs;
+            let making = Making { run, programs, packages, package, made, by_programs, outputs };
             let derived = &packages[package].derived[number];
             match making.carry_out(derived, &mut unpacked) {
                 Ok(()) => {}
@@ -97,28 +104,31 @@ struct Making<'m, 'r> {
     run: &'m Run<'r>,
     programs: &'m Programs,
     packages: &'r [Package],
-    /// The index of its package, and its own there.
+    /// The index of its package.
     package: usize,
-    number: usize,
+    /// All that it makes, also what is in its place already: what is made before others may show in them.
+    made: &'m [RelPath],
+    /// What programs make anywhere in the tree: none of them reads that.
+    by_programs: &'m HashSet<RelPath>,
     /// What is not in its place yet.
     outputs: &'m [Output],
 }
 
 impl Making<'_, '_> {
-    fn carry_out(&self, derived: &Derived, unpacked: &mut AllUnpacked) -> Result<(), Failed> {
+    fn carry_out(&self, derived: &Derived, unpacked: &mut LastUnpacked) -> Result<(), Failed> {
         let unknown = || ProgramError::Unknown(escaped(derived.recipe.as_bytes()));
         let recipe =
             program_recipe(&derived.recipe).ok_or_else(unknown).map_err(Failed::Program)?;
-        let made = self.all_made()?;
-        let parameters = &derived.parameters;
-        let reads = recipe.reads(parameters, &made).map_err(Failed::Program)?;
-        let call = recipe.call(parameters, &made).map_err(Failed::Program)?;
-        if !unpacked.contains_key(&derived.tool) {
-            unpacked.insert(derived.tool.clone(), self.unpack(recipe, derived)?);
-        }
-        let workshop = Workshop::new(&unpacked[&derived.tool]).map_err(disk)?;
+        let (parameters, made) = (&derived.parameters, self.made);
+        let reads = recipe.reads(parameters, made).map_err(Failed::Program)?;
+        let call = recipe.call(parameters, made).map_err(Failed::Program)?;
+        let unpacked = match unpacked.take_if(|(tool, _)| *tool == derived.tool) {
+            Some(same) => unpacked.insert(same),
+            None => unpacked.insert((derived.tool.clone(), self.unpack(recipe, derived)?)),
+        };
+        let workshop = Workshop::new(&unpacked.1).map_err(disk)?;
         self.fill(&workshop, &reads)?;
-        for path in &made {
+        for path in made {
             workshop.make_folders(path).map_err(disk)?;
         }
         match workshop.run(&call, &*self.programs.runner, self.run.monitor) {
@@ -129,33 +139,24 @@ impl Making<'_, '_> {
         self.place(&workshop, derived)
     }
 
-    /// All that the run makes, also what is in its place already: what is made before others may show in them.
-    fn all_made(&self) -> Result<Vec<RelPath>, RestoreError> {
-        let package = &self.packages[self.package];
-        let mut made = Vec::new();
-        for row in package.files.entries() {
-            let (_, from) = row.map_err(ArchiveError::from)?;
-            match from.as_ref().and_then(|from| package.run_of(from)) {
-                Some((number, _, Some(path))) if number == self.number => made.push(path),
-                _ => {}
-            }
-        }
-        made.sort();
-        Ok(made)
-    }
-
     /// Fetches the packages of the program, and unpacks them.
     fn unpack(&self, recipe: &dyn ProgramRecipe, derived: &Derived) -> Result<Unpacked, Failed> {
         let expected = recipe.packages(&derived.parameters).map_err(Failed::Program)?;
-        let mut files: Vec<File> = Vec::with_capacity(derived.tool.len());
+        let (count, tool) = (derived.tool.len(), derived.tool.iter().collect::<HashSet<_>>());
+        if tool.len() < count || count > MOST_PACKAGES {
+            return Err(Failed::Program(ProgramError::Packages(count, MOST_PACKAGES)));
+        }
+        let mut files: Vec<File> = Vec::with_capacity(count);
         for sha256 in &derived.tool {
             let lacking = || Failed::Program(ProgramError::Lacking(sha256.to_string()));
-            let package = self.packages.iter().find(|one| one.sha256 == *sha256);
-            let package = package.ok_or_else(lacking)?;
-            if !is_of_archive(&package.url, &self.programs.archives) {
-                return Err(Failed::Program(ProgramError::Foreign(package.shown_name())));
+            let same = || self.packages.iter().filter(|one| one.sha256 == *sha256);
+            let package = same().next().ok_or_else(lacking)?;
+            // What another package of the manifest brings under the same digest is not the archive's.
+            let is_foreign = |one: &&Package| !is_of_archive(&one.url, &self.programs.archives);
+            if let Some(foreign) = same().find(is_foreign) {
+                return Err(Failed::Program(ProgramError::Foreign(foreign.shown_name())));
             }
-            // Only what the archive of packages itself has, or the user's own copies of it.
+            // None of the other places that the manifest names.
             let wanted = Wanted { also: Vec::new(), ..Wanted::from(package) };
             match fetch(self.run, &wanted, true)? {
                 FetchOutcome::Now(PackageBytes::Proven(file), _) => files.push(file),
@@ -178,13 +179,14 @@ impl Making<'_, '_> {
     /// Puts what a program reads into its workshop.
     fn fill(&self, workshop: &Workshop<'_>, reads: &Reads) -> Result<(), Failed> {
         let run = self.run;
-        for (path, mtime) in run.ledger.files_in_place(&|path| reads.has(path)) {
+        let is_read = |path: &RelPath| reads.has(path) && !self.by_programs.contains(path);
+        for (path, mtime) in run.ledger.files_in_place(&is_read) {
             run.monitor.check_interrupted()?;
             // Without it, nothing right comes out.
             let Some(mut content) = run.target.contents(&run.stored(&path)).map_err(read)? else {
                 continue;
             };
-            workshop.add(&path, mtime, &mut content).map_err(disk)?;
+            workshop.add(&path, mtime, &mut content).map_err(Failed::Program)?;
         }
         Ok(())
     }
@@ -204,10 +206,9 @@ impl Making<'_, '_> {
                 Err(Trouble::Restore(error)) => return Err(error.into()),
                 Err(Trouble::Package(error)) => return Err(disk(error)),
             }
-            if !self.run.ledger.has(&destination.path) {
-                self.run
-                    .ledger
-                    .missing(destination.path.clone(), "it could not be put in its place");
+            let ledger = &self.run.ledger;
+            if !ledger.has(&destination.path) && !ledger.is_left(&destination.path) {
+                ledger.missing(destination.path.clone(), "it could not be put in its place");
             }
         }
         let why = "its program makes something else";
@@ -242,9 +243,10 @@ impl Making<'_, '_> {
 
     /// Nothing came of the run.
     fn report(&self, derived: &Derived, why: &str) {
-        let all: Vec<&Destination> =
-            self.outputs.iter().map(|output| &output.destination).collect();
-        self.name(&all, derived, ProblemKind::Incomplete, why);
+        let all = self.outputs.iter().map(|output| &output.destination);
+        // Some may be in their places before something goes wrong.
+        let open: Vec<&Destination> = all.filter(|one| !self.run.ledger.has(&one.path)).collect();
+        self.name(&open, derived, ProblemKind::Incomplete, why);
     }
 
     /// Names in one line what is not made.
@@ -258,6 +260,17 @@ impl Making<'_, '_> {
         let message = format!("{files} not made by {recipe}: {why} ({})", first.path);
         self.run.monitor.problem(kind, self.packages[self.package].shown_name(), message);
     }
+}
+
+/// The paths of all entries that programs make.
+fn made_by_programs(packages: &[Package]) -> Result<HashSet<RelPath>, RestoreError> {
+    let mut made = HashSet::new();
+    for package in packages {
+        let files = package.derived_files().map_err(ArchiveError::from)?;
+        let of_runs = files.into_iter().filter(|(_, derived)| derived.is_run());
+        made.extend(of_runs.map(|(entry, _)| entry.path));
+    }
+    Ok(made)
 }
 
 fn disk(error: io::Error) -> Failed {

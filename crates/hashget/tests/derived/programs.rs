@@ -2,22 +2,27 @@
 //!
 //! Invariant: the scripted program sees what a real one would, and nothing that it makes is believed.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hashget::archive::Selection;
+use hashget::archive::{
+    Audit, Outlook, PackageMembers, Selection, StoredEntries, ToAudit, missing_files, relied_on,
+};
 use hashget::derived::Derive;
-use hashget::model::Digest;
+use hashget::fetch::Offline;
+use hashget::model::manifest::{AnyManifest, EntryTable, Manifest, Package};
+use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Monitor, Recorder};
 use hashget::pack::PackOptions;
 use hashget::programs::{ProgramCall, ProgramError, Programs, RunProgram};
-use hashget::restore::{Part, RestoreOptions, Summary};
+use hashget::restore::{Overwrite, Part, RestoreOptions, Summary};
 use hashget_testkit::packages::{TarBuilder, TarEntry, deb};
 use hashget_testkit::trees::{self, Snapshot, snapshot};
 
 use crate::recipes::manifest_of;
-use crate::scene::{Scene, options, problems};
+use crate::scene::{Scene, gnu_tar, options, problems};
 
 const FOLDER: &str = "lib/modules/1";
 const MADE: [&str; 3] = ["modules.alias", "modules.dep", "modules.symbols"];
@@ -292,4 +297,152 @@ fn what_has_not_changed_is_not_made_again() {
     assert!(calls() > made);
     let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));
     scene.judge(&target, &restored, &recorder, &before);
+}
+
+/// A folder into which tar has unpacked an archive of this machine, with its manifest changed.
+fn folder(scene: &Scene, archive: &[u8], change: impl FnOnce(&mut Manifest)) -> PathBuf {
+    let mut manifest = manifest_of(archive);
+    change(&mut manifest);
+    let target = scene.target();
+    gnu_tar(archive, &target);
+    fs_err::write(target.join(".hashget-restore.json"), manifest.to_json()).unwrap();
+    target
+}
+
+/// The package of the program.
+fn of_program(manifest: &mut Manifest) -> &mut Package {
+    manifest.packages.iter_mut().find(|package| !package.derived.is_empty()).unwrap()
+}
+
+#[test]
+fn no_program_is_run_that_only_the_archive_brings() {
+    let (scene, _) = machine();
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let digest = |number: u64| Digest::of(&number.to_le_bytes());
+    type Changed<'c> = &'c dyn Fn(&mut Manifest);
+    let cases: [(&str, Changed<'_>); 5] = [
+        ("is in no archive of packages", &|manifest| {
+            let package = of_program(manifest);
+            package.url = package.url.replace("/kmod", "/../other/kmod").replace("http:", "https:");
+        }),
+        // Whoever names it twice brings it himself.
+        ("is in no archive of packages", &|manifest| {
+            let package = of_program(manifest).clone();
+            let url = "https://other.example/kmod.deb".to_owned();
+            let (derived, files) = (Vec::new(), EntryTable::default());
+            manifest.packages.push(Package { url, derived, files, ..package });
+        }),
+        ("its packages are 3, expected at most 100, each once", &|manifest| {
+            let tool = &mut of_program(manifest).derived[0].tool;
+            tool.push(tool[1]);
+        }),
+        ("its packages are 101, expected at most 100, each once", &|manifest| {
+            of_program(manifest).derived[0].tool.extend((0..99).map(digest));
+        }),
+        ("the manifest does not have its package", &|manifest| {
+            of_program(manifest).derived[0].tool.push(digest(0));
+        }),
+    ];
+    for (why, change) in cases {
+        let target = folder(&scene, &archive, change);
+        let (programs, runner) = scripted(&scene, |_| Ok(()));
+        let (options, recorder) = (restoring(Some(&programs)), Recorder::default());
+        let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
+        let said = problems(&recorder);
+        assert!(said.contains(why), "{why} is not in: {said}");
+        assert_eq!((restored.missing.len(), runner.calls.load(Ordering::Relaxed)), (3, 0));
+    }
+}
+
+#[test]
+fn a_run_reads_nothing_that_programs_make() {
+    let (scene, before) = machine();
+    let (programs, runner) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let target = folder(&scene, &archive, |_| {});
+    let names = names_below(&scene.tree().join(FOLDER).join("kernel"));
+    fs_err::create_dir_all(target.join(FOLDER)).unwrap();
+    for name in &MADE[1..] {
+        let path = trees::file(&target, format!("{FOLDER}/{name}"), made(name, &names));
+        trees::mtime(&path, 1_650_000_000, 5);
+    }
+    let (options, recorder) = (restoring(Some(&programs)), Recorder::default());
+    let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
+    assert_eq!(runner.seen.lock().unwrap().len(), 21);
+    scene.judge(&target, &restored, &recorder, &before);
+}
+
+#[test]
+fn where_entries_go_elsewhere_no_program_is_run() {
+    let (scene, _) = machine();
+    let (programs, runner) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let calls = runner.calls.load(Ordering::Relaxed);
+    let selection = &Selection::new(&["lib/modules".to_owned()], &[]).unwrap();
+    let part = Part { selection, strip_components: 1, members: None };
+    let (target, recorder) = (scene.target(), Recorder::default());
+    let options = restoring(Some(&programs));
+    let restored =
+        scene.restorer().unpack_part(&mut &*archive, &target, &part, &options, &recorder).unwrap();
+    assert!(problems(&recorder).contains("unpack it without `--strip-components`"));
+    assert_eq!((restored.missing.len(), runner.calls.load(Ordering::Relaxed)), (3, calls));
+}
+
+#[test]
+fn what_stays_by_a_rule_is_not_missing() {
+    let (scene, _) = machine();
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (archive, _) = scene.pack_well(&packing(&programs));
+    let target = scene.target();
+    trees::file(&target, format!("{FOLDER}/{}", MADE[0]), "of somebody else");
+    let (recorder, overwrite) = (Recorder::default(), Some(Overwrite::Never));
+    let options = RestoreOptions { overwrite, ..restoring(Some(&programs)) };
+    let restored = scene.restorer().unpack(&mut &*archive, &target, &options, &recorder).unwrap();
+    assert_eq!((restored.missing, restored.left.entries), (Vec::new(), 1));
+}
+
+/// What programs make depends on every package of theirs.
+#[test]
+fn a_library_that_is_lost_takes_along_what_its_program_makes() {
+    let (scene, _) = machine();
+    let (programs, _) = scripted(&scene, |_| Ok(()));
+    let (archive, packed) = scene.pack_well(&packing(&programs));
+    let manifest = AnyManifest::V2(Box::new(manifest_of(&archive)));
+    let members = PackageMembers {
+        hashdb: &scene.hashdb,
+        least: Evidence::Signed,
+        supplements: None,
+        source: &Offline,
+        must_have: false,
+        digests: true,
+        limits: &scene.limits,
+    };
+    let relied = relied_on(&manifest, &members).unwrap();
+    assert_eq!(relied, packed.relied_on);
+    let at = |name: &str| relied.iter().position(|one| one.package.url.contains(name)).unwrap();
+    for name in ["libc6", "kmod"] {
+        let (stored, lost) = (StoredEntries::default(), [at(name)]);
+        let missing = missing_files(&manifest, &stored, &lost, &members, &Recorder::default());
+        let missing = missing.unwrap().files;
+        let paths: Vec<String> = missing.iter().map(|file| file.path.to_string()).collect();
+        assert_eq!(paths, MADE.map(|name| format!("{FOLDER}/{name}")), "{name}");
+        assert!(missing.iter().all(|file| file.sha256.is_some()));
+    }
+    let bytes = packed.derived["module-index"].bytes;
+    let together = &relied[at("kmod")].together;
+    assert_eq!((together.len(), together[0].bytes), (1, bytes));
+    let outlook = |sha256: Digest| match sha256 == relied[at("libc6")].package.sha256 {
+        true => Outlook::Lost,
+        false => Outlook::Restorable,
+    };
+    let outlooks = relied.iter().map(|one| (one.package.sha256, outlook(one.package.sha256)));
+    let outlooks = outlooks.collect();
+    let total = relied.iter().map(|one| one.bytes).sum::<u64>();
+    let (name, series) = ("a.tar.zst".to_owned(), "a".to_owned());
+    let mut audit = Audit::default();
+    audit.add(ToAudit { name, series, relied_on: relied.clone(), supplemented: BTreeSet::new() });
+    let figures = audit.figures(&outlooks)[0].worst;
+    assert_eq!((figures.lost, figures.restorable), (bytes, total - bytes));
+    assert_eq!(audit.endangered(&outlooks)[0].bytes, bytes);
 }

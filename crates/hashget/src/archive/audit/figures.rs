@@ -40,6 +40,15 @@ impl Figures {
     }
 }
 
+/// What several packages give together is as bad as the worst of them.
+fn badness(outlook: &Option<&Outlook>) -> u8 {
+    match outlook {
+        Some(Outlook::Restorable) => 0,
+        Some(Outlook::AtRisk(_)) | None => 1,
+        Some(Outlook::Lost) => 2,
+    }
+}
+
 /// The figures of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SeriesFigures<'a> {
@@ -55,10 +64,14 @@ impl Audit {
     /// The figures of each archive, by series.
     pub fn figures(&self, outlooks: &BTreeMap<Digest, Outlook>) -> Vec<SeriesFigures<'_>> {
         let mut series: BTreeMap<&str, SeriesFigures<'_>> = BTreeMap::new();
-        for AuditedArchive { name, series: of, packages, .. } in &self.archives {
+        for AuditedArchive { name, series: of, packages, together, .. } in &self.archives {
             let mut figures = Figures::default();
             for (package, bytes) in packages {
                 figures.add(outlooks.get(package), *bytes);
+            }
+            for (packages, bytes) in together {
+                let outlooks = packages.iter().map(|package| outlooks.get(package));
+                figures.add(outlooks.max_by_key(badness).flatten(), *bytes);
             }
             let empty =
                 || SeriesFigures { series: of, archives: Vec::new(), worst: Figures::default() };
@@ -78,10 +91,14 @@ impl Audit {
         outlooks: &'a BTreeMap<Digest, Outlook>,
     ) -> Vec<Endangered<'a>> {
         let mut uses: BTreeMap<&Digest, (usize, u64)> = BTreeMap::new();
-        for (package, bytes) in self.archives.iter().flat_map(|archive| &archive.packages) {
-            let (archives, most) = uses.entry(package).or_default();
-            *archives += 1;
-            *most = (*most).max(*bytes);
+        for AuditedArchive { packages, together, .. } in &self.archives {
+            for (package, alone) in packages {
+                let with = together.iter().filter(|(packages, _)| packages.contains(package));
+                let bytes = with.fold(*alone, |sum, (_, bytes)| sum.saturating_add(*bytes));
+                let (archives, most) = uses.entry(package).or_default();
+                *archives += 1;
+                *most = (*most).max(bytes);
+            }
         }
         let of = |(sha256, package): (&'a Digest, &'a RequiredPackage)| {
             let outlook = outlooks.get(sha256).filter(|one| **one != Outlook::Restorable)?;
@@ -106,6 +123,6 @@ pub struct Endangered<'a> {
     pub outlook: &'a Outlook,
     /// Number of archives that rely on it.
     pub archives: usize,
-    /// The most bytes that it gives to one of them.
+    /// The most bytes that one of them has of it, alone or with others.
     pub bytes: u64,
 }

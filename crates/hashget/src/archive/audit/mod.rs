@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::verify::{AtMost, Verifier, VerifyError};
-use super::{ReliedOn, RequiredPackage, count};
+use super::{ReliedOn, RequiredPackage, Together, count};
 use crate::fetch::name_beside;
 use crate::hashdb::{Check, CheckOutcome, HashDbError};
 use crate::model::Digest;
@@ -50,8 +50,10 @@ pub struct ToAudit {
 struct AuditedArchive {
     name: String,
     series: String,
-    /// Each package with the bytes that it gives.
+    /// Each package with the bytes that it gives alone.
     packages: Vec<(Digest, u64)>,
+    /// What several packages give together, and the bytes.
+    together: Vec<(Vec<Digest>, u64)>,
     supplemented: BTreeSet<Digest>,
 }
 
@@ -122,9 +124,15 @@ impl Audit {
         let ToAudit { name, series, relied_on, mut supplemented } = archive;
         let needed: BTreeSet<Digest> = relied_on.iter().map(|one| one.package.sha256).collect();
         supplemented.retain(|package| needed.contains(package));
-        let mut packages = Vec::with_capacity(relied_on.len());
-        for ReliedOn { package, bytes } in relied_on {
-            packages.push((package.sha256, bytes));
+        let (mut packages, mut together) = (Vec::with_capacity(relied_on.len()), Vec::new());
+        for ReliedOn { package, bytes, together: of_package } in relied_on {
+            let mut alone = bytes;
+            for Together { mut with, bytes } in of_package {
+                alone = alone.saturating_sub(bytes);
+                with.push(package.sha256);
+                together.push((with, bytes));
+            }
+            packages.push((package.sha256, alone));
             match self.packages.entry(package.sha256) {
                 std::collections::btree_map::Entry::Vacant(vacant) => {
                     vacant.insert(package);
@@ -140,7 +148,7 @@ impl Audit {
                 }
             }
         }
-        self.archives.push(AuditedArchive { name, series, packages, supplemented });
+        self.archives.push(AuditedArchive { name, series, packages, together, supplemented });
     }
 
     /// The names of archives that must lie beside those that were added.

@@ -373,6 +373,7 @@ impl Asking<'_> {
                 files.extend(
                     manifest.pieces().into_iter().flat_map(|one| one.files_of_package(index)),
                 );
+                files.extend(manifest.made_with(index)?.into_iter().map(|entry| entry.path));
                 let placements = package.placements.iter().filter(|_| members.is_none());
                 Ok((files, placements.map(|placement| escaped(&placement.to.0)).collect()))
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ManifestError, Package};
+use super::{Manifest, ManifestError, Package};
 use crate::model::{Digest, Entry, Kind, Member, MemberMetadata, RelPath};
 
 /// How one further member of a package is made; or, by a program, several.
@@ -95,6 +95,24 @@ impl Package {
         (derived.is_run() == made.is_some()).then_some((index, derived, made))
     }
 
+    /// What each run of a program makes, by its index: where that was in the tree, sorted.
+    ///
+    /// # Errors
+    /// The manifest contradicts the format.
+    pub(crate) fn runs(&self) -> Result<BTreeMap<usize, Vec<RelPath>>, ManifestError> {
+        let mut runs: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
+        let rows = self.files.entries().take_while(|_| !self.derived.is_empty());
+        for row in rows {
+            let (_, from) = row?;
+            if let Some((number, _, Some(made))) = from.as_ref().and_then(|from| self.run_of(from))
+            {
+                runs.entry(number).or_default().push(made);
+            }
+        }
+        runs.values_mut().for_each(|made| made.sort());
+        Ok(runs)
+    }
+
     /// The entries that derived members are for, each with how it is made.
     ///
     /// # Errors
@@ -136,5 +154,23 @@ impl Package {
             extents: None,
         };
         Ok(found.into_iter().map(member).collect())
+    }
+}
+
+impl Manifest {
+    /// The entries that programs make which consist of the package with this index, too: those that another package lists.
+    ///
+    /// # Errors
+    /// The manifest contradicts the format.
+    pub(crate) fn made_with(&self, package: usize) -> Result<Vec<Entry>, ManifestError> {
+        let sha256 = self.packages[package].sha256;
+        let others = self.packages.iter().enumerate().filter(|(index, _)| *index != package);
+        let mut made = Vec::new();
+        for (_, other) in others {
+            let files = other.derived_files()?.into_iter();
+            let of_it = files.filter(|(_, derived)| derived.tool.contains(&sha256));
+            made.extend(of_it.map(|(entry, _)| entry));
+        }
+        Ok(made)
     }
 }

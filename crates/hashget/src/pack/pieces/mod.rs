@@ -136,10 +136,7 @@ impl Packer<'_> {
         for run in candidates.iter().flat_map(|candidate| &candidate.runs) {
             gains[table.member(run.member).0] += run.length;
         }
-        let ratio = requirements.options().max_fetch_ratio;
-        #[allow(clippy::cast_precision_loss, reason = "a ratio to compare with")]
-        let is_worth =
-            |index: usize| known[index].record.size as f64 <= ratio * gains[index] as f64;
+        let is_worth = |index: usize| requirements.is_worth(known[index].record.size, gains[index]);
         let wanted: Vec<usize> =
             (0..known.len()).filter(|&index| !is_relied_on[index] && is_worth(index)).collect();
         while self.ask_places(known, &wanted, requirements, monitor)?
