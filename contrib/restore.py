@@ -66,7 +66,7 @@ FLAGS = b"hashget.flags"
 CHUNK = 1 << 18
 ROOT = os.geteuid() == 0
 # Features of the table "Needs" of docs/format.md that this program knows.
-KNOWN_FEATURES = frozenset(["restorer", "derived", "pieces", "tools"])
+KNOWN_FEATURES = frozenset(["restorer", "derived", "pieces", "tools", "encoded"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1232,7 +1232,7 @@ class PiecedFile:
 
     def __init__(self, path, entry, rest, packages):
         self.path, self.entry, self.rest, self.packages = path, entry, rest, packages
-        self.runs, self.left, self.part, self.file = [], set(), None, None
+        self.runs, self.left, self.part, self.file, self.recipe = [], set(), None, None, None
         self.stretches = entry.stretches() or ([(0, entry.size)] if entry.holes is None else [])
         self.bytes = sum(length for _, length in self.stretches)
 
@@ -1241,6 +1241,9 @@ class PiecedFile:
         disk = target.disk(self.path)
         if target.room(disk) is not None:
             return
+        if self.recipe is not None:
+            raise Problem("%s: not made, a program compresses it (%s): `hashget restore --derive all` does that"
+                          % (shown(self.path), shown(self.recipe)))
         part = os.path.join(os.path.dirname(disk), b".hashget-restore-pieces-%d-%d" % (os.getpid(), self.rest))
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         self.part, self.file = part, open(handle, "r+b", buffering=0)
@@ -1309,17 +1312,24 @@ class Pieces:
                 == len(column("runs")):
             raise Failure("the columns of `pieces` in the manifest differ in length")
         self.files, self.wanted = [], {}
-        for path, rest, count in zip(map(name_of, column("path")), column("rest"), column("runs")):
+        encoded = column("encoded") or [None] * len(column("path"))
+        if len(encoded) != len(column("path")):
+            raise Failure("the columns of `pieces` in the manifest differ in length")
+        for path, rest, count, how in zip(map(name_of, column("path")), column("rest"), column("runs"), encoded):
             entry = entries.get(path)
             if entry is None or entry.type != "f" or entry.sha256 is None:
                 raise Failure("`pieces` in the manifest has %s, which is no file with a digest" % shown(path))
             file, end = PiecedFile(path, entry, rest, packages), 0
+            if how is not None:
+                file.recipe, file.bytes = how["recipe"], how["size"]
             for gap, length, member, offset in itertools.islice(runs, count):
                 package, name = members[member] if 0 <= member < len(members) else (-1, b"")
                 if min(gap, length - 1, offset) < 0 or end + gap + length > file.bytes or not 0 <= package < len(packages):
                     raise Failure("a run of %s in the manifest leaves the file, or is of no member" % shown(path))
                 run = Run(file, package, end + gap, length, offset)
                 end = run.at + length
+                if how is not None:
+                    continue
                 file.runs.append(run)
                 self.wanted.setdefault(package, {}).setdefault(name, []).append(run)
             self.files.append(file)

@@ -27,6 +27,7 @@ genisoimage   genisoimage
 gpg           gpg
 gpg-agent     gpg-agent
 gpgv          gpgv
+gzip          gzip
 jq            jq
 lz4           lz4
 makepkg       makepkg

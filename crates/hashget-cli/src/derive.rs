@@ -66,12 +66,16 @@ pub(crate) fn derived_text(derived: &BTreeMap<String, Amount>) -> Option<String>
     (all.files > 0).then(text)
 }
 
-/// What is made of pieces, for people; `None` if nothing is.
-pub(crate) fn pieces_text(pieces: Amount) -> Option<String> {
+/// What is made of pieces, and by which encoders some of it is compressed, for people; `None` if nothing is.
+pub(crate) fn pieces_text(pieces: Amount, encoded: &BTreeMap<String, Amount>) -> Option<String> {
     let text = || {
         let of = if pieces.files == 1 { "it" } else { "them" };
         let files = counted(pieces.files, "file", "files");
-        format!("{files}, {} of {of} in packages", size(pieces.bytes))
+        let encoders: Vec<String> = encoded
+            .iter()
+            .map(|(encoder, amount)| format!("; {} compressed by {encoder}", amount.files))
+            .collect();
+        format!("{files}, {} of {of} in packages{}", size(pieces.bytes), encoders.concat())
     };
     (pieces.files > 0).then(text)
 }

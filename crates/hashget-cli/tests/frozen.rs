@@ -132,6 +132,24 @@ fn version_2_with_programs() {
     assert_eq!(files_below(&machine.path("back")).len(), 15);
 }
 
+/// What a program has to compress is named, and everything else is restored, without asking for its packages.
+#[test]
+fn version_2_with_encoded_files() {
+    let machine = Machine::new();
+    let archive = frozen("v2-encoded.tar.zst");
+    let archive = archive.to_str().unwrap();
+    let info = machine.hashget(&["--offline", "info", archive]).expect(0);
+    info.prints(&["1 file, 1.04 MiB of it in packages; 1 compressed by gzip"]);
+    machine.hashget(&["list", archive]).expect(0).prints(&["boot/image.tar.gz"]);
+    let why = "boot/image.tar.gz: compressed by a program, not made";
+    let unpack = ["--offline", "unpack", archive, "-C", "back"];
+    machine.hashget(&unpack).expect(3).says(&[why, "hashget restore --derive all"]);
+    machine.hashget(&["--offline", "restore", "back"]).expect(3).says(&[why]);
+    let names = files_below(&machine.path("back"));
+    assert!(names.iter().any(|name| name.ends_with("note")), "{names:?}");
+    assert!(machine.path("back/.hashget-rest/0").exists());
+}
+
 /// An archive that uses a feature which no version has is refused by every command that reads it, before
 /// anything is written.
 #[test]
@@ -210,6 +228,7 @@ fn manifests_of_version_2_are_written_as_they_were() {
         "v2-derived.tar.zst",
         "v2-pieces.tar.zst",
         "v2-programs.tar.zst",
+        "v2-encoded.tar.zst",
     ] {
         let json = stored_manifest(archive);
         let Ok(AnyManifest::V2(manifest)) = AnyManifest::parse(&json) else {

@@ -23,7 +23,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("tree", &["model", "limits", "monitor", "pending_file"]),
     ("keeping", &["model"]),
     ("fetch", &["model", "limits", "monitor", "pending_file", "storage", "formats"]),
-    ("programs", &["model", "limits", "monitor", "formats", "tree", "keeping", "fetch"]),
+    ("programs", &["model", "limits", "monitor", "codec", "formats", "tree", "keeping", "fetch"]),
     ("hashdb", &["model", "limits", "codec", "pending_file"]),
     ("detectors", &["model", "limits", "codec", "formats", "tree"]),
     ("places", &["model", "keeping", "monitor", "fetch", "hashdb"]),

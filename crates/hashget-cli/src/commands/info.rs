@@ -140,6 +140,7 @@ fn record(requirements: &Requirements, known: Option<&Outcome>) -> serde_json::V
         "derived": amounts_record(&requirements.derived),
         "pieced_files": requirements.pieces.files,
         "pieced_bytes": requirements.pieces.bytes,
+        "encoded": amounts_record(&requirements.encoded),
         "oldest": requirements.archived_times.map(|(oldest, _)| oldest.seconds),
         "newest": requirements.archived_times.map(|(_, newest)| newest.seconds),
         "restorable": known.map(|known| audit::figures_record(known.worst())),
@@ -232,7 +233,9 @@ fn facts(requirements: &Requirements, known: Option<&Outcome>) -> Vec<Vec<String
     facts.extend(requirements.archived.map(|archived| ("Archived", amount(archived))));
     facts.push(("Left out", amount(requirements.left_out)));
     facts.extend(derived_text(&requirements.derived).map(|derived| ("Derived", derived)));
-    facts.extend(pieces_text(requirements.pieces).map(|pieces| ("In pieces", pieces)));
+    facts.extend(
+        pieces_text(requirements.pieces, &requirements.encoded).map(|pieces| ("In pieces", pieces)),
+    );
     let packages = u64::try_from(requirements.packages.len()).unwrap_or(u64::MAX);
     let packages = counted(packages, "package", "packages");
     facts.push((

@@ -122,6 +122,9 @@ fn limit_files(packages: &Path, work: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Of Linux 6.6: since 2019, new calls have the same number on all types of processors. Not all libraries know its name.
+const FCHMODAT2: libc::c_long = 452;
+
 /// What a program asks for in vain: to reach other processes, the network, the kernel itself, or what it has not opened itself.
 const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_accept,
@@ -134,7 +137,7 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_delete_module,
     libc::SYS_fanotify_init,
     libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
+    FCHMODAT2,
     libc::SYS_fchownat,
     libc::SYS_finit_module,
     libc::SYS_fsopen,

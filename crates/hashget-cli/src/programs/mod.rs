@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use hashget::model::escaped;
 use hashget::monitor::Monitor;
-use hashget::programs::{ProgramCall, ProgramError, RunProgram};
+use hashget::programs::{ProgramCall, ProgramError, ProgramInput, RunProgram};
 use rustix::fs::{AtFlags, Gid, Uid};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -46,11 +46,14 @@ impl Confined {
 
 impl RunProgram for Confined {
     fn run(&self, program: &ProgramCall<'_>, monitor: &dyn Monitor) -> Result<(), ProgramError> {
-        give_away(&program.work, 0o700)?;
-        let mut input = tempfile::tempfile()?;
-        input.write_all(program.input)?;
-        input.rewind()?;
+        // While nobody else can reach into the folder.
+        let input = standard_input(&program.input)?;
         let mut words = tempfile::tempfile()?;
+        let output = match &program.output {
+            Some(path) => Stdio::from(File::create_new(path)?),
+            None => Stdio::from(words.try_clone()?),
+        };
+        give_away(&program.work, 0o700)?;
         let variable = program.variable.as_ref();
         let variable = variable.map(|(name, value)| format!("{name}={}", value.display()));
         let mut child = Command::new(own_program()?)
@@ -61,7 +64,7 @@ impl RunProgram for Confined {
             .args(&program.arguments)
             .env_clear()
             .stdin(input)
-            .stdout(Stdio::from(words.try_clone()?))
+            .stdout(output)
             .stderr(Stdio::from(words.try_clone()?))
             .process_group(0)
             .spawn()?;
@@ -103,6 +106,18 @@ impl Confined {
                 counted = Instant::now();
             }
             std::thread::sleep(LOOK);
+        }
+    }
+}
+
+fn standard_input(input: &ProgramInput<'_>) -> io::Result<File> {
+    match input {
+        ProgramInput::File(path) => File::open(path),
+        ProgramInput::Bytes(bytes) => {
+            let mut input = tempfile::tempfile()?;
+            input.write_all(bytes)?;
+            input.rewind()?;
+            Ok(input)
         }
     }
 }

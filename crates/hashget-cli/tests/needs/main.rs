@@ -50,6 +50,7 @@ const TESTS: &[Test] = tests_with_needs![
     programs::what_is_not_asked_for_or_not_right_is_archived: [Landlock, Tool("cc")],
     programs::programs_that_misbehave_cost_what_they_should_make: [Landlock, Tool("cc")],
     programs::a_manifest_runs_no_other_program: [Landlock, Tool("cc")],
+    programs::the_real_gzip_compresses_what_was_put_together: [Landlock, Tool("gzip")],
     programs::who_runs_no_programs_names_what_they_make: [Landlock, Tool("cc"), Tool("python3"), Tool("zstd")],
     age::whoever_is_asked_for_a_passphrase_can_stop: [Tool("setsid")],
     age::age_opens_what_we_encrypt_and_we_what_it_does: [Tool("age"), Tool("ssh-keygen"), Tool("zstd")],

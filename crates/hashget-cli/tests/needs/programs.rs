@@ -181,6 +181,49 @@ pub(crate) fn a_confined_program_makes_what_the_tree_has() {
     offline(&machine, &[&unpack[..], &["nowhere"], &dry].concat()).expect(0).prints(&[INDEX]);
 }
 
+pub(crate) fn the_real_gzip_compresses_what_was_put_together() {
+    let machine = Machine::new();
+    let config = format!("[[archive]]\nsystem = \"debian\"\npackages = \"{ARCHIVE}\"\n");
+    machine.write("own-config.toml", config);
+    let gzip = fs_err::read("/bin/gzip").unwrap();
+    let program = TarBuilder::new().entry(&TarEntry {
+        name: b"./bin/gzip",
+        content: &gzip,
+        mode: 0o755,
+        ..TarEntry::default()
+    });
+    let noise = |seed: &str, count: u32| -> Vec<u8> {
+        let digest = |number| *Digest::of(format!("{seed} {number}").as_bytes()).as_bytes();
+        (0..count).flat_map(digest).collect()
+    };
+    // gzip looks back by 32 KiB: each of them takes its room.
+    let gear = noise("gear", 3200);
+    machine.hashget(&["index", "--blocks", "--tree", "pool"]);
+    package(&machine, "gzip", "Pre-Depends: libc6 (>= 2)\n", program);
+    package(&machine, "libc6", "", libraries());
+    package(&machine, "gear", "", TarBuilder::new().file("./usr/share/gear", &gear));
+    let image = [gear.repeat(11), noise("own", 100)].concat();
+    machine.write("tree/boot/image", &image);
+    for level in ["-1", "-6", "-9"] {
+        let mut gzip = std::process::Command::new("gzip");
+        let status = gzip.args(["-kf", level]).arg(machine.path("tree/boot/image")).status();
+        assert!(status.unwrap().success());
+        fs_err::remove_file(machine.path("tree/boot/image")).unwrap();
+        let expected = fs_err::read(machine.path("tree/boot/image.gz")).unwrap();
+        pack(&machine, "all").expect(0).says(&["In pieces", "1 compressed by gzip"]);
+        assert!(fs_err::metadata(machine.path("a.tar.zst")).unwrap().len() < 20_000);
+        let back = format!("back{level}");
+        let unpack = ["unpack", "a.tar.zst", "-C", &back, "--derive", "all"];
+        offline(&machine, &unpack).expect(0).says(&["Proven"]);
+        assert!(fs_err::read(machine.path(&back).join("boot/image.gz")).unwrap() == expected);
+        offline(&machine, &["verify", "--deep", "a.tar.zst", "--derive", "all"]).expect(0);
+        let why = "compressed by a program, not made: unpack it with `--derive all`";
+        offline(&machine, &["cat", "a.tar.zst", "boot/image.gz"]).says(&[why]);
+        machine.write("tree/boot/image", &image);
+        fs_err::remove_file(machine.path("tree/boot/image.gz")).unwrap();
+    }
+}
+
 pub(crate) fn what_is_not_asked_for_or_not_right_is_archived() {
     let machine = machine(TRIES, &made());
     pack(&machine, "pure").expect(0).says_not(&[RECIPE]);

@@ -10,7 +10,7 @@ use super::listing::StoredEntries;
 use super::package_members::{MembersError, PackageMembers};
 use super::package_plan::{Destination, PackagePlan};
 use crate::hashdb::complete_members;
-use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package};
+use crate::model::manifest::{AnyManifest, Manifest, ManifestError, ManifestV1, Package, Pieces};
 use crate::model::{Digest, Entry, Kind, Member, RelPath};
 use crate::monitor::Monitor;
 
@@ -106,7 +106,8 @@ impl<'m, 's> Search<'m, 's> {
                 self.add(path, size, sha256.or(Some(package.sha256)), index);
             }
         }
-        for path in self.manifest.pieces().into_iter().flat_map(|one| one.files_of_package(index)) {
+        let of_pieces = |pieces: &Pieces| pieces.files_of_package(index, &package.sha256);
+        for path in self.manifest.pieces().into_iter().flat_map(of_pieces) {
             let row = self.manifest.archived.position(&path);
             let entry = row.map(|row| self.manifest.archived.entry(row)).transpose()?;
             if let Some(Entry { kind: Kind::File { size }, sha256, .. }) = entry {

@@ -3,15 +3,15 @@
 //! Invariant: the bytes of a package are counted by the plan of restoring; where nothing knows what is in it, they are estimated, and that is
 //! said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::package_plan::{Destination, PackagePlan};
 use super::{MembersError, PackageMembers, RequiredPackage, Requirements};
 use crate::hashdb::complete_members;
-use crate::model::manifest::{AnyManifest, ManifestError, Package};
-use crate::model::{Digest, Kind, Member, add_bytes};
+use crate::model::manifest::{AnyManifest, ManifestError, Package, Pieces};
+use crate::model::{Digest, Kind, Member, RelPath, add_bytes};
 
 /// A package that an archive relies on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +47,9 @@ pub fn relied_on(
     let mut bytes: Vec<Option<u64>> = vec![None; requirements.packages.len()];
     let mut together: Vec<Vec<Together>> = vec![Vec::new(); requirements.packages.len()];
     if let AnyManifest::V2(manifest) = manifest {
-        for (together, package) in together.iter_mut().zip(&manifest.packages) {
-            *together = together_of(package)?;
+        let (packages, pieces) = (&manifest.packages, manifest.pieces());
+        for (index, together) in together.iter_mut().enumerate() {
+            *together = together_of(index, packages, pieces, &|path| manifest.size_of(path))?;
         }
         for (bytes, package) in bytes.iter_mut().zip(&manifest.packages) {
             *bytes = match package.placements.is_empty() {
@@ -61,28 +62,45 @@ pub fn relied_on(
                     .transpose()?,
             };
         }
-        if let Some(pieces) = manifest.pieces() {
-            let of_pieces = pieces.bytes_of_packages(manifest.packages.len());
-            for (bytes, more) in bytes.iter_mut().zip(of_pieces) {
-                *bytes = bytes.map(|bytes| bytes.saturating_add(more));
-            }
+        for (bytes, more) in bytes.iter_mut().zip(manifest.bytes_of_pieces()) {
+            *bytes = bytes.map(|bytes| bytes.saturating_add(more));
         }
     }
     Ok(estimated(requirements, &bytes, together))
 }
 
-/// What programs make whose first package this is.
+/// What programs make whose first package is the one with this index. `size_of` knows the size of each file that is made of pieces.
 ///
 /// # Errors
 /// The manifest contradicts the format.
-pub(crate) fn together_of(package: &Package) -> Result<Vec<Together>, ManifestError> {
-    let mut together: BTreeMap<&[Digest], u64> = BTreeMap::new();
+pub(crate) fn together_of(
+    index: usize,
+    packages: &[Package],
+    pieces: Option<&Pieces>,
+    size_of: &dyn Fn(&RelPath) -> u64,
+) -> Result<Vec<Together>, ManifestError> {
+    let package = &packages[index];
+    let mut together: BTreeMap<BTreeSet<Digest>, u64> = BTreeMap::new();
+    let mut add = |mut with: BTreeSet<Digest>, bytes: u64| {
+        with.remove(&package.sha256);
+        add_bytes(together.entry(with).or_default(), bytes);
+    };
     for (entry, derived) in package.derived_files()?.into_iter().filter(|(_, it)| it.is_run()) {
-        add_bytes(together.entry(&derived.tool).or_default(), entry.size());
+        add(derived.tool.iter().copied().collect(), entry.size());
     }
-    let besides =
-        |tool: &[Digest]| tool.iter().copied().filter(|sha256| *sha256 != package.sha256).collect();
-    Ok(together.into_iter().map(|(tool, bytes)| Together { with: besides(tool), bytes }).collect())
+    for (pieces, file) in pieces.into_iter().flat_map(|one| one.files().map(move |it| (one, it))) {
+        let Some(encoded) = pieces.encoding(file.index) else { continue };
+        if encoded.tool.first() == Some(&package.sha256) {
+            let of_runs = pieces.packages_of(&file).into_iter().map(|index| packages[index].sha256);
+            let with = encoded.tool.iter().copied().chain(of_runs).collect();
+            add(with, pieces.left_out_of(&file, size_of(&file.path)));
+        }
+    }
+    let one = |(with, bytes): (BTreeSet<Digest>, u64)| Together {
+        with: with.into_iter().collect(),
+        bytes,
+    };
+    Ok(together.into_iter().map(one).collect())
 }
 
 /// Bytes of the files that a package without placements gives.

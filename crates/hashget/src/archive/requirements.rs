@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::count;
 use crate::fetch::{Reach, Wanted, name_beside};
 use crate::model::manifest::{
-    AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1, Pieces,
+    AnyManifest, Manifest, ManifestError, ManifestV1, Package, PackageV1,
 };
 use crate::model::{
     Amount, Digest, Evidence, Kind, RelPath, Timestamp, display_name, escaped, own_name,
@@ -34,6 +34,8 @@ pub struct Requirements {
     pub derived: BTreeMap<String, Amount>,
     /// Archived files that are made of pieces, and the bytes of these, which count as left out.
     pub pieces: Amount,
+    /// Those of them that programs compress, by the names of the encoders, safe for a terminal.
+    pub encoded: BTreeMap<String, Amount>,
     /// The modification times of the oldest and the newest archived file.
     pub archived_times: Option<(Timestamp, Timestamp)>,
     /// The packages, in the manifest's order.
@@ -176,6 +178,7 @@ impl Requirements {
             },
             derived: BTreeMap::new(),
             pieces: Amount::default(),
+            encoded: BTreeMap::new(),
             archived_times: None,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         }
@@ -195,7 +198,8 @@ impl Requirements {
                 bytes: tree.bytes.saturating_sub(archived.bytes),
             },
             derived: derived_amounts(&manifest.packages)?,
-            pieces: manifest.pieces().map(Pieces::amount).unwrap_or_default(),
+            pieces: manifest.amount_of_pieces(),
+            encoded: encoded_amounts(manifest),
             archived_times,
             packages: manifest.packages.iter().map(RequiredPackage::from).collect(),
         })
@@ -242,6 +246,20 @@ pub fn derived_amounts(packages: &[Package]) -> Result<BTreeMap<String, Amount>,
     Ok(amounts)
 }
 
+/// What programs compress, by the names of the encoders.
+fn encoded_amounts(manifest: &Manifest) -> BTreeMap<String, Amount> {
+    let mut amounts: BTreeMap<String, Amount> = BTreeMap::new();
+    for (pieces, file) in
+        manifest.pieces().into_iter().flat_map(|one| one.files().map(move |it| (one, it)))
+    {
+        if let Some(encoded) = pieces.encoding(file.index) {
+            let bytes = pieces.left_out_of(&file, manifest.size_of(&file.path));
+            amounts.entry(escaped(encoded.recipe.as_bytes())).or_default().add(1, bytes);
+        }
+    }
+    amounts
+}
+
 /// The files that the archive holds, and the times of the oldest and the newest.
 fn archived(
     manifest: &Manifest,
@@ -260,8 +278,7 @@ fn archived(
             files.insert(entry.path);
         }
     }
-    let pieces = manifest.pieces().map(Pieces::amount).unwrap_or_default();
-    amount.bytes = amount.bytes.saturating_sub(pieces.bytes);
+    amount.bytes = amount.bytes.saturating_sub(manifest.amount_of_pieces().bytes);
     amount.files += count(manifest.links.iter().filter(|link| files.contains(&link.to)).count());
     Ok((amount, times))
 }

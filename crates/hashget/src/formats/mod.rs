@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::sync::atomic::AtomicU64;
 
+pub(crate) use cpio::end_of_plain_archives;
 pub(crate) use deb::{Paragraph, Paragraphs};
 pub use deb::{control_end, control_members, own_name};
 pub use package::{read_package, read_package_as};

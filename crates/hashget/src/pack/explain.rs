@@ -60,7 +60,7 @@ impl Explanation {
         self.verdicts.get(entry)
     }
 
-    /// The name of the recipe that makes an entry, if it is derived.
+    /// The name of the recipe that makes an entry, if it is derived; of the encoder that compresses it, if one does.
     pub fn recipe(&self, entry: usize) -> Option<&str> {
         self.recipes.get(&entry).map(String::as_str)
     }
@@ -147,7 +147,11 @@ impl Packer<'_> {
         let Plan { uses, verdicts, packages, pieces, .. } =
             self.plan(&scan, first, &options, false, &mut summary, monitor)?.plan;
         let entries = scan.entries;
-        let recipes = recipes(&packages, &entries)?;
+        let mut recipes = recipes(&packages, &entries)?;
+        let encoded = pieces.iter().flat_map(Pieces::encoded_files);
+        recipes.extend(encoded.filter_map(|(path, encoded)| {
+            Some((entries.position(&path)?, encoded.recipe.clone()))
+        }));
         let pieces = pieces.map(|pieces| of_pieces(&pieces, &entries)).unwrap_or_default();
         let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();
         asked.sort_unstable();
@@ -190,7 +194,8 @@ fn recipes(packages: &[Package], entries: &Entries) -> Result<HashMap<usize, Str
 fn of_pieces(pieces: &Pieces, entries: &Entries) -> HashMap<usize, (u64, Vec<usize>)> {
     let of_file = |file: PiecedFile| {
         let index = entries.position(&file.path)?;
-        Some((index, (pieces.run_bytes(&file), pieces.packages_of(&file))))
+        let bytes = pieces.left_out_of(&file, entries[index].size());
+        Some((index, (bytes, pieces.packages_of(&file))))
     };
     pieces.files().filter_map(of_file).collect()
 }

@@ -79,6 +79,7 @@ use known::{Requirements, known_packages};
 use members::Members;
 use output::OpenOutput;
 use plan::Plan;
+use programs::Search;
 use verdict::Verdicts;
 
 use crate::archive::derived_amounts;
@@ -261,12 +262,20 @@ impl Packer<'_> {
                 let read = |id| Members::read_plain(self.hashdb, id);
                 if options.derive != Derive::None {
                     derive::derive(scan, packages, &read, &mut plan, monitor)?;
-                    if options.derive == Derive::All {
-                        self.run_programs(scan, packages, &requirements, &mut plan, monitor)?;
+                    let mut programs = match options.derive {
+                        Derive::All => {
+                            Search::new(self, (scan, &plan), packages, &requirements, monitor)
+                        }
+                        _ => None,
+                    };
+                    if let Some(programs) = &mut programs {
+                        programs.run_programs(scan, packages, &mut plan)?;
                     }
                     if options.pieces {
-                        self.find_pieces(scan, packages, &requirements, &mut plan, monitor)?;
+                        let how = (&requirements, programs.as_mut());
+                        self.find_pieces(scan, packages, how, &mut plan, monitor)?;
                     }
+                    programs.into_iter().for_each(Search::finish);
                 }
                 replay::replay(entries, packages, &read, &mut plan)?;
                 (plan, None)
@@ -285,7 +294,7 @@ impl Packer<'_> {
         let records = plan.chosen.iter().map(|&index| &packages[index].record);
         finders.credit(&mut summary.detectors, records.zip(&plan.uses));
         let planned = Planned { plan, version_one };
-        summary.relied_on = summary::relied_on(&planned).map_err(ReplayError::from)?;
+        summary.relied_on = summary::relied_on(&planned, entries).map_err(ReplayError::from)?;
         summary.derived = derived_amounts(&planned.plan.packages).map_err(ReplayError::from)?;
         Ok(planned)
     }

@@ -115,9 +115,8 @@ impl Plan {
     /// The file at `path` is archived as a whole after all.
     pub(super) fn forget_pieces(&mut self, path: &RelPath) {
         let pieces = self.pieces.take();
-        let kept = |pieces: Pieces| {
-            pieces.chosen(|_, file| (file.path != *path).then(|| file.path.clone()))
-        };
+        let kept =
+            |pieces: Pieces| pieces.chosen(|file| (file.path != *path).then(|| file.path.clone()));
         // Even if none is left, the archive has the rests of some.
         self.pieces = pieces.map(kept);
     }

@@ -12,10 +12,12 @@ use super::known::{KnownPackage, add_checks};
 use super::programs::{Failed, Search};
 use crate::fetch::FetchError;
 use crate::hashdb::PackageId;
-use crate::model::Evidence;
+use crate::limits::Limits;
+use crate::model::{Digest, Evidence};
 use crate::places::wanted;
 use crate::programs::{
-    MOST_PACKAGES, ProgramError, Unpacked, described, is_for_this_machine, is_of_archive, signature,
+    MOST_PACKAGES, ProgramError, Unpacked, described, is_for_this_machine, is_of_archive,
+    signature, unpack,
 };
 use crate::wording::one_line;
 
@@ -27,8 +29,27 @@ pub(super) struct Program {
     /// The package with the program first.
     pub(super) packages: Vec<Part>,
     /// Their bytes, in the same order, and what is in them, once it is needed.
-    pub(super) files: Vec<File>,
-    pub(super) unpacked: OnceCell<Unpacked>,
+    files: Vec<File>,
+    unpacked: OnceCell<Unpacked>,
+}
+
+impl Program {
+    /// The digests of its packages.
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        self.packages.iter().map(|part| part.known.record.sha256).collect()
+    }
+
+    /// Its packages, unpacked.
+    ///
+    /// # Errors
+    /// One is damaged, or the folder cannot be written.
+    pub(super) fn unpacked(&self, limits: &Limits) -> Result<&Unpacked, ProgramError> {
+        if self.unpacked.get().is_none() {
+            let (unpacked, _) = unpack(&self.files, limits)?;
+            let _ = self.unpacked.set(unpacked);
+        }
+        Ok(self.unpacked.get().expect("it was unpacked"))
+    }
 }
 
 /// A package of a program.

@@ -4,7 +4,7 @@
 //! bytes that the tree has.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 
@@ -13,7 +13,7 @@ use super::known::{KnownPackage, Requirements};
 use super::pieces::{add_package, sort_packages};
 use super::plan::{ChosenPackage, Plan};
 use super::program_memory::{ProgramMemory, Question, Remembered};
-use super::program_packages::{Part, Program};
+use super::program_packages::Program;
 use super::verdict::{Verdict, Verdicts};
 use super::{PackError, Packer};
 use crate::model::manifest::{Derived, Patch};
@@ -21,7 +21,7 @@ use crate::model::{Digest, Entry, Kind, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::programs::{
     MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Workshop, between,
-    program_recipe, program_runs, unpack,
+    program_recipe, program_runs,
 };
 use crate::tree::Scan;
 use crate::wording::one_line;
@@ -51,46 +51,53 @@ pub(super) struct Search<'s, 'a> {
     /// The packages of the plan, by the names that their signatures have.
     pub(super) chosen: Vec<KnownPackage>,
     found: HashMap<Vec<String>, Option<Program>>,
-    memory: RefCell<ProgramMemory>,
+    pub(super) memory: RefCell<ProgramMemory>,
     pub(super) monitor: &'s dyn Monitor,
 }
 
-impl Packer<'_> {
+impl<'s, 'a> Search<'s, 'a> {
+    /// One for a plan with these packages; `None` if no programs may be run.
+    pub(super) fn new(
+        packer: &'s Packer<'a>,
+        (scan, plan): (&Scan, &Plan),
+        packages: &[ChosenPackage<'_>],
+        requirements: &'s Requirements<'s>,
+        monitor: &'s dyn Monitor,
+    ) -> Option<Self> {
+        let options = requirements.options();
+        let programs = options.programs.as_ref()?;
+        let chosen = plan.chosen.iter().map(|&index| &packages[index]);
+        let chosen =
+            chosen.map(|one| KnownPackage::new(one.id, one.record.clone(), Vec::new())).collect();
+        let memory = ProgramMemory::load(options.scan_cache.as_deref(), scan.root.path());
+        let (found, memory) = (HashMap::new(), RefCell::new(memory));
+        Some(Self { packer, programs, requirements, chosen, found, memory, monitor })
+    }
+
     /// Leaves out of a plan what programs make, out of its packages and of others in the HashDB.
-    pub(super) fn run_programs<'a>(
-        &'a self,
+    pub(super) fn run_programs(
+        &mut self,
         scan: &Scan,
-        packages: &mut Vec<ChosenPackage<'a>>,
-        requirements: &Requirements<'_>,
+        packages: &mut Vec<ChosenPackage<'_>>,
         plan: &mut Plan,
-        monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
-        let Some(programs) = &requirements.options().programs else { return Ok(()) };
         let runs = program_runs(&Tree { scan, verdicts: &plan.verdicts });
         if runs.is_empty() {
             return Ok(());
         }
         let bytes = runs.iter().flat_map(|run| &run.outputs).map(|path| size_at(scan, path));
         let progress =
-            monitor.begin(Step::Plan, "what programs make", Total::bytes(total_bytes(bytes)));
-        let chosen = plan.chosen.iter().map(|&index| &packages[index]);
-        let chosen =
-            chosen.map(|one| KnownPackage::new(one.id, one.record.clone(), Vec::new())).collect();
-        let found = HashMap::new();
-        let folder = requirements.options().scan_cache.as_deref();
-        let memory = RefCell::new(ProgramMemory::load(folder, scan.root.path()));
-        let packer = self;
-        let mut search = Search { packer, programs, requirements, chosen, found, memory, monitor };
+            self.monitor.begin(Step::Plan, "what programs make", Total::bytes(total_bytes(bytes)));
         let mut made: Vec<(Vec<String>, Right)> = Vec::new();
         let mut left_out: BTreeSet<RelPath> = BTreeSet::new();
         let mut runs: VecDeque<(ProgramRun, usize)> =
             runs.into_iter().map(|run| (run, 1)).collect();
         while let Some((run, round)) = runs.pop_front() {
-            monitor.check_interrupted()?;
+            self.monitor.check_interrupted()?;
             let proposed = run.clone();
             let bytes = total_bytes(run.outputs.iter().map(|path| size_at(scan, path)));
             let (what, files) = (run.recipe, run.outputs.len() as u64);
-            match search.carry_out(scan, run, &left_out) {
+            match self.carry_out(scan, run, &left_out) {
                 Ok(Some((names, right))) => {
                     left_out.extend(right.run.outputs.iter().cloned());
                     let mut rest = proposed;
@@ -107,20 +114,24 @@ impl Packer<'_> {
                 Err(Failed::Program(error)) => {
                     let files = counted(files, "file", "files");
                     let why = format!("{files} archived that it might make: {}", one_line(&error));
-                    monitor.problem(ProblemKind::Note, format!("recipe {what}"), why);
+                    self.monitor.problem(ProblemKind::Note, format!("recipe {what}"), why);
                 }
             }
             progress.advance(bytes, 0);
         }
-        // Without a memory, they are run again.
-        let _ = search.memory.into_inner().save();
         for (names, right) in made {
-            if let Some(program) = search.found.get(&names).and_then(Option::as_ref) {
+            if let Some(program) = self.known(&names) {
                 add(scan, program, right, packages, plan);
             }
         }
         sort_packages(plan);
         Ok(())
+    }
+
+    /// Everything has been made.
+    pub(super) fn finish(self) {
+        // Without a memory, programs are run again.
+        let _ = self.memory.into_inner().save();
     }
 }
 
@@ -153,13 +164,8 @@ impl Search<'_, '_> {
     ) -> Result<Option<(Vec<String>, Right)>, Failed> {
         let Some(recipe) = program_recipe(run.recipe) else { return Ok(None) };
         let names = recipe.packages(&run.parameters).map_err(Failed::Program)?;
-        if !self.found.contains_key(&names) {
-            let program = self.program(&names)?;
-            self.found.insert(names.clone(), program);
-        }
-        let Some(program) = self.found.get(&names).and_then(Option::as_ref) else {
-            return Ok(None);
-        };
+        self.look_for(&names)?;
+        let Some(program) = self.known(&names) else { return Ok(None) };
         for _ in 0..MOST_TRIES {
             let made = self.remembered_or_made(scan, &run, left_out, program)?;
             let bytes = total_bytes(made.iter().map(|one| scan.entries[one.entry].size()));
@@ -175,8 +181,22 @@ impl Search<'_, '_> {
         Ok(None)
     }
 
+    /// Looks for a program in a package of one of these names, if nobody has.
+    pub(super) fn look_for(&mut self, names: &[String]) -> Result<(), Failed> {
+        if !self.found.contains_key(names) {
+            let program = self.program(names)?;
+            self.found.insert(names.to_vec(), program);
+        }
+        Ok(())
+    }
+
+    /// The program that was found there.
+    pub(super) fn known(&self, names: &[String]) -> Option<&Program> {
+        self.found.get(names)?.as_ref()
+    }
+
     /// Does it save enough for what has to be downloaded besides?
-    fn is_worth(&self, program: &Program, bytes: u64) -> bool {
+    pub(super) fn is_worth(&self, program: &Program, bytes: u64) -> bool {
         let besides = program.packages.iter().filter(|part| !part.is_chosen);
         let download = total_bytes(besides.map(|part| part.known.record.size));
         self.requirements.is_worth(download, bytes)
@@ -200,7 +220,7 @@ impl Search<'_, '_> {
         };
         let question = Question {
             run,
-            tool: program.packages.iter().map(|part| part.known.record.sha256).collect(),
+            tool: program.digests(),
             outputs: run.outputs.iter().filter_map(|path| scan.entries.at(path)).collect(),
             inputs: scan.entries.iter().filter(is_read).collect(),
         };
@@ -230,12 +250,7 @@ impl Search<'_, '_> {
     ) -> Result<Vec<Made>, Failed> {
         let Some(recipe) = program_recipe(run.recipe) else { return Ok(Vec::new()) };
         let call = recipe.call(&run.parameters, &run.outputs).map_err(Failed::Program)?;
-        if program.unpacked.get().is_none() {
-            let (unpacked, _) =
-                unpack(&program.files, self.packer.limits).map_err(Failed::Program)?;
-            let _ = program.unpacked.set(unpacked);
-        }
-        let unpacked = program.unpacked.get().expect("it was unpacked");
+        let unpacked = program.unpacked(self.packer.limits).map_err(Failed::Program)?;
         let workshop = Workshop::new(unpacked).map_err(disk)?;
         self.fill(&workshop, scan, inputs)?;
         for path in &run.outputs {
@@ -295,7 +310,7 @@ fn patch_of(scan: &Scan, entry: &Entry, made: File, size: u64) -> io::Result<Opt
     }
 }
 
-fn disk(error: io::Error) -> Failed {
+pub(super) fn disk(error: io::Error) -> Failed {
     Failed::Program(ProgramError::Disk(error))
 }
 
@@ -307,12 +322,7 @@ fn add(
     packages: &mut Vec<ChosenPackage<'_>>,
     plan: &mut Plan,
 ) {
-    let mut numbers = BTreeMap::new();
-    for (part, Part { known, .. }) in program.packages.iter().enumerate() {
-        let number = plan.chosen.iter().position(|&index| packages[index].id == known.id);
-        numbers.insert(part, number.unwrap_or_else(|| add_package(known, packages, plan)));
-    }
-    let number = numbers[&0];
+    let number = add_program(program, packages, plan);
     let package = &mut plan.packages[number];
     let run = package.derived.len();
     let mut rows = Vec::new();
@@ -325,10 +335,24 @@ fn add(
         rows.push((entry, from));
     }
     add_files(package, rows);
-    let tool = program.packages.iter().map(|part| part.known.record.sha256).collect();
+    let tool = program.digests();
     let ProgramRun { recipe, parameters, .. } = right.run;
     let recipe = recipe.to_owned();
     package.derived.push(Derived { recipe, from: None, tool, patches, parameters });
+}
+
+/// Adds the packages of a program that a plan does not have; the number of the one with the program.
+pub(super) fn add_program(
+    program: &Program,
+    packages: &mut Vec<ChosenPackage<'_>>,
+    plan: &mut Plan,
+) -> usize {
+    let mut number = |known: &KnownPackage| {
+        let chosen = plan.chosen.iter().position(|&index| packages[index].id == known.id);
+        chosen.unwrap_or_else(|| add_package(known, packages, plan))
+    };
+    let numbers: Vec<usize> = program.packages.iter().map(|part| number(&part.known)).collect();
+    numbers[0]
 }
 
 fn size_at(scan: &Scan, path: &RelPath) -> u64 {

@@ -11,7 +11,7 @@ use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
 use crate::archive::{ReliedOn, RequiredPackage, Together, together_of};
 use crate::model::manifest::ManifestError;
-use crate::model::{Amount, Kind, add_bytes};
+use crate::model::{Amount, Entry, Kind, RelPath, add_bytes};
 use crate::monitor::{Event, Monitor};
 use crate::places::Place;
 use crate::tree::Entries;
@@ -33,6 +33,8 @@ pub struct Summary {
     pub derived: BTreeMap<String, Amount>,
     /// Archived files that are made of pieces, and the bytes of these, which are left out, too.
     pub pieces: Amount,
+    /// Those of them that programs compress, by the names of the encoders.
+    pub encoded: BTreeMap<String, Amount>,
     /// Files in the archive, each name counted.
     pub archived_files: u64,
     /// Their size in bytes.
@@ -126,9 +128,12 @@ impl Summary {
         let Some(pieces) = &plan.pieces else { return in_pieces };
         for file in pieces.files() {
             let Some(index) = entries.position(&file.path) else { continue };
-            let bytes = pieces.run_bytes(&file);
+            let bytes = pieces.left_out_of(&file, entries[index].size());
             in_pieces.insert(index, bytes);
             self.pieces.add(1, bytes);
+            if let Some(encoded) = pieces.encoding(file.index) {
+                self.encoded.entry(encoded.recipe.clone()).or_default().add(1, bytes);
+            }
             self.archived_bytes = self.archived_bytes.saturating_sub(bytes);
             add_bytes(&mut self.left_out_bytes, bytes);
             if let Verdict::Archived(reason) = plan.verdicts.get(index)
@@ -145,12 +150,18 @@ impl Summary {
 ///
 /// # Errors
 /// The manifest contradicts the format.
-pub(super) fn relied_on(planned: &Planned) -> Result<Vec<ReliedOn>, ManifestError> {
+pub(super) fn relied_on(
+    planned: &Planned,
+    entries: &Entries,
+) -> Result<Vec<ReliedOn>, ManifestError> {
     let required: Vec<(RequiredPackage, Vec<Together>)> = match &planned.version_one {
         Some(manifest) => manifest.packages.iter().map(|one| (one.into(), Vec::new())).collect(),
         None => {
-            let packages = planned.plan.packages.iter();
-            let required = packages.map(|one| Ok((one.into(), together_of(one)?)));
+            let (packages, pieces) = (&planned.plan.packages[..], planned.plan.pieces.as_ref());
+            let size_of = |path: &RelPath| entries.at(path).map_or(0, Entry::size);
+            let required = packages.iter().enumerate().map(|(index, one)| {
+                Ok((one.into(), together_of(index, packages, pieces, &size_of)?))
+            });
             required.collect::<Result<_, ManifestError>>()?
         }
     };

@@ -9,11 +9,12 @@ use std::io::{self, Read};
 
 use super::PackError;
 use super::open_file::{Listeners, store_data};
+use super::pieces::encoded::decoded_again;
 use super::tar_writer::{TarOutput, TarWriter};
 use super::write::Writer;
 use crate::model::manifest::{data_bytes, rest_path};
 use crate::model::{Entry, Extent, HashingReader, Kind, Metadata};
-use crate::tree::{InspectedFile, are_holes_empty, data_of, inspect_open_file};
+use crate::tree::{InspectedFile, are_holes_empty, data_of, digest_of_data, inspect_open_file};
 
 impl Writer<'_> {
     /// Writes the rest of a file that is made of pieces. False if it is no such file, or has changed: then it is to be archived.
@@ -26,6 +27,9 @@ impl Writer<'_> {
         let Some(pieces) = &self.plan.pieces else { return Ok(false) };
         let Some(file) = pieces.file(&scanned.path) else { return Ok(false) };
         let Kind::File { size } = scanned.kind else { return Ok(false) };
+        let encoded = pieces.encoding(file.index).cloned();
+        let assembled =
+            encoded.as_ref().map_or_else(|| scanned.clone(), |one| one.decoded(&scanned));
         let runs = file.runs.clone().map(|run| (pieces.run(run).gap, pieces.run(run).length));
         let (runs, run_bytes): (VecDeque<_>, _) = (runs.collect(), pieces.run_bytes(&file));
         let name = rest_path(file.rest);
@@ -37,17 +41,26 @@ impl Writer<'_> {
         super::attributes::drop_too_large(super::attributes::names_of(&scanned), &mut metadata);
         let rest = Entry {
             path: scanned.path.clone(),
-            kind: Kind::File { size: data_bytes(&scanned) - run_bytes },
+            kind: Kind::File { size: data_bytes(&assembled) - run_bytes },
             metadata: Metadata { mode: 0o600, ..Metadata::default() },
             sha256: None,
             extents: None,
         };
         let listeners = Listeners(self.progress, self.monitor);
-        let mut reader = RestReader::new(data_of(&file, scanned.extents.as_deref()), runs);
+        let data = match &encoded {
+            None => data_of(&file, scanned.extents.as_deref()),
+            Some(encoded) => match decoded_again(&file, encoded) {
+                Ok(decoded) => decoded,
+                Err(_) => return Ok(self.is_no_rest(index)),
+            },
+        };
+        let mut reader = RestReader::new(data, runs);
         let (_, error) = store_data(tar, name.as_bytes(), &rest, &mut reader, listeners)?;
         let found = reader.finish().ok().map(|data| data.finish().0);
         let is_steady = inspect_open_file(&file).is_ok_and(|now| now.stamp == stamp);
-        if found != scanned.sha256 || error.is_some() || !is_steady {
+        // The decoded form may be that of another file.
+        let is_same = encoded.is_none() || digest_of_data(&file, None).ok() == scanned.sha256;
+        if found != assembled.sha256 || error.is_some() || !is_steady || !is_same {
             return Ok(self.is_no_rest(index));
         }
         self.part_names(index, Some(&stamp));

@@ -54,6 +54,9 @@ pub enum ProgramError {
         /// What it said last, after a colon.
         words: String,
     },
+    /// What it should write is not there.
+    #[error("the tool wrote nothing")]
+    Nothing,
     /// It took too long.
     #[error("the tool was stopped after {0} seconds")]
     Slow(u64),

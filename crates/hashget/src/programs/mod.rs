@@ -3,6 +3,7 @@
 //! Invariant: a program is run only confined, and only out of packages with the digests that were written down; what it makes counts only
 //! with the digest that was. `docs/derived.md` defines the recipes, and says whom they trust.
 
+mod encoder;
 mod error;
 mod mime_database;
 mod module_index;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use encoder::{Encoder, encoder, guesses};
 pub use error::ProgramError;
 pub(crate) use patch::{MOST_PATCHED_BYTES, applied, between};
 pub(crate) use program_package::{
@@ -71,9 +73,20 @@ pub struct ProgramCall<'c> {
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// What it reads from its standard input.
-    pub input: &'c [u8],
+    pub input: ProgramInput<'c>,
+    /// The file in the second folder, not there yet, into which its standard output goes.
+    pub output: Option<PathBuf>,
     /// A variable of its environment, beside those that are the same for all.
     pub variable: Option<(&'static str, PathBuf)>,
+}
+
+/// What a program reads from its standard input.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProgramInput<'c> {
+    /// These bytes.
+    Bytes(&'c [u8]),
+    /// A file in its folder.
+    File(PathBuf),
 }
 
 /// The parameters of a run.
@@ -140,8 +153,12 @@ pub(crate) struct Call {
     /// The name by which it is called, if that decides what it does.
     pub(crate) called: Option<&'static str>,
     pub(crate) arguments: Vec<String>,
-    /// What it reads from its standard input.
+    /// What it reads from its standard input, unless that is a file.
     pub(crate) input: Vec<u8>,
+    /// The file in its folder that it reads from its standard input.
+    pub(crate) input_file: Option<&'static str>,
+    /// The file in its folder into which its standard output goes.
+    pub(crate) output_file: Option<&'static str>,
     /// A variable of its environment that is a folder below that of the tool: its name, and the folder.
     pub(crate) home: Option<(&'static str, &'static str)>,
     /// Links in the folder in which it runs: where, and to what.

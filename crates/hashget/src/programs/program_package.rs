@@ -199,9 +199,29 @@ impl Unpacking {
             Kind::Symlink { target } if is_free()? => {
                 Ok(symlink(std::ffi::OsStr::from_bytes(target), &at)?)
             }
+            Kind::HardLink { target } => self.put_link(root, target, &at),
             // Folders come with what is in them, and no program of the table has anything else.
             _ => Ok(()),
         }
+    }
+}
+
+impl Unpacking {
+    /// A further name of a file that was put there; nothing if the target is something else.
+    fn put_link(&mut self, root: &Path, target: &RelPath, at: &Path) -> Result<(), ProgramError> {
+        let rest = target.as_bytes().strip_prefix(DATA);
+        let Some(target) = rest.and_then(|rest| RelPath::new(rest).ok()) else { return Ok(()) };
+        let from = place(root, &target);
+        let is_file = |path: &Path| fs_err::symlink_metadata(path).is_ok_and(|it| it.is_file());
+        if self.make_folders(root, &target)?
+            && is_file(&from)
+            && std::fs::hard_link(&from, at).is_err()
+        {
+            // Something of another package is there.
+            fs_err::remove_file(at)?;
+            fs_err::hard_link(&from, at)?;
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 use super::program_package::{Unpacked, place};
-use super::{Call, ProgramCall, ProgramError, RunProgram};
+use super::{Call, ProgramCall, ProgramError, ProgramInput, RunProgram};
 use crate::model::{RelPath, Timestamp};
 use crate::monitor::Monitor;
 use crate::tree::TreeRoot;
@@ -99,12 +99,15 @@ impl<'t> Workshop<'t> {
         }
         arguments.push(program.into());
         arguments.extend(call.arguments.iter().map(OsString::from));
+        let of_work = |name| self.folder.path().join(name);
+        let input = call.input_file.map(|name| ProgramInput::File(of_work(name)));
         let program = ProgramCall {
             packages: root.to_path_buf(),
             work: self.folder.path().to_path_buf(),
             program: loader,
             arguments,
-            input: &call.input,
+            input: input.unwrap_or(ProgramInput::Bytes(&call.input)),
+            output: call.output_file.map(of_work),
             variable: call.home.map(|(name, below)| (name, root.join(below))),
         };
         runner.run(&program, monitor)

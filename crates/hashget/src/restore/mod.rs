@@ -10,6 +10,7 @@ mod closing;
 mod derived;
 mod destinations;
 mod differences;
+mod encoded;
 mod error;
 mod extract;
 mod finish;
@@ -30,6 +31,7 @@ mod ranges;
 mod rehearsal;
 mod run;
 mod target;
+mod unpacked_program;
 mod v1;
 
 use std::collections::BTreeMap;

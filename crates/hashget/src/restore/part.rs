@@ -13,7 +13,9 @@ use super::ledger::{ARCHIVED, Rank};
 use crate::archive::package_plan::{Destination, ManifestPart, PackagePlan};
 use crate::archive::{PackageMembers, Selection};
 use crate::formats::{Visitor, VisitorError};
-use crate::model::manifest::{EntryTable, Link, Manifest, ManifestError, ManifestV1, Package};
+use crate::model::manifest::{
+    EntryTable, Link, Manifest, ManifestError, ManifestV1, Package, Pieces,
+};
 use crate::model::{Digest, Kind, Member, Metadata, RelPath, path_of};
 use crate::monitor::{Monitor, ProblemKind};
 
@@ -155,8 +157,8 @@ impl<'p> Places<'p> {
         let links = self.links(&manifest.links);
         let archived = self.table(&manifest.archived, true, monitor)?;
         let pieces = manifest.pieces.as_ref();
-        let pieces = pieces.map(|pieces| pieces.chosen(|_, file| self.of(&file.path)));
-        let given = pieces.as_ref().map(|one| one.bytes_of_packages(manifest.packages.len()));
+        let pieces = pieces.map(|pieces| pieces.chosen(|file| self.of(&file.path)));
+        let given = pieces.as_ref().map(|one| one.uses_packages(manifest.packages.len()));
         let programs = self.programs(&manifest)?;
         let (mut packages, mut indices) = (Vec::new(), Vec::new());
         for (index, mut package) in manifest.packages.into_iter().enumerate() {
@@ -165,7 +167,7 @@ impl<'p> Places<'p> {
                 package.placements.clear();
             }
             indices.push(u32::try_from(packages.len()).unwrap_or(u32::MAX));
-            let has_pieces = given.as_ref().is_some_and(|given| given[index] > 0);
+            let has_pieces = given.as_ref().is_some_and(|given| given[index]);
             let is_needed = has_pieces || programs.contains(&package.sha256);
             if is_needed || !(package.files.is_empty() && package.placements.is_empty()) {
                 packages.push(package);
@@ -184,6 +186,11 @@ impl<'p> Places<'p> {
                 if derived.is_run() && self.of(&entry.path).is_some() {
                     programs.extend(derived.tool.iter().copied());
                 }
+            }
+        }
+        for (path, encoded) in manifest.pieces().into_iter().flat_map(Pieces::encoded_files) {
+            if self.of(&path).is_some() {
+                programs.extend(encoded.tool.iter().copied());
             }
         }
         Ok(programs)

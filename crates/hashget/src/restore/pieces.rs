@@ -8,15 +8,17 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::sync::Mutex;
 
+use super::encoded::{NotEncoded, not_compressed, put_encoded};
 use super::finish::stop;
 use super::ledger::State;
 use super::place::{PlaceError, TargetFolder};
 use super::target::{BegunFile, PresentFile};
+use super::unpacked_program::LastProgram;
 use super::{RestoreError, Run};
 use crate::archive::assembly::{Assembly, CopyError, Unfinished, Watch};
 use crate::formats::VisitorError;
 use crate::model::manifest::{
-    Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_number, rest_path,
+    Encoded, Manifest, Package, PiecedFile, Pieces, RESTS_NAME, rest_number, rest_path,
 };
 use crate::model::{Digest, Entry, Kind, RelPath};
 use crate::monitor::ProblemKind;
@@ -31,9 +33,42 @@ pub(super) struct Pieced<'r> {
     packages: &'r [Package],
     assembly: Assembly<'r>,
     /// By their indices: the files that are being put together.
-    files: Vec<Option<(Entry, Box<dyn BegunFile + 'r>)>>,
+    files: Vec<Option<Begun<'r>>>,
     /// Those that were taken as a whole from what was offered.
     accepted: Mutex<BTreeSet<usize>>,
+}
+
+/// A file that is being put together.
+struct Begun<'r> {
+    entry: Entry,
+    goes: Goes<'r>,
+}
+
+/// What becomes of what is put together.
+enum Goes<'r> {
+    /// It is the file.
+    InPlace(Box<dyn BegunFile + 'r>),
+    /// A program compresses it.
+    Encoded(File, &'r Encoded),
+}
+
+impl Goes<'_> {
+    /// Why it is not compressed, if that is to be done and is not.
+    fn is_left(&self, run: &Run<'_>) -> Option<&'static str> {
+        match self {
+            Self::InPlace(_) => None,
+            Self::Encoded(..) => not_compressed(run),
+        }
+    }
+}
+
+impl Begun<'_> {
+    fn file(&self) -> io::Result<File> {
+        match &self.goes {
+            Goes::InPlace(begun) => begun.file().try_clone(),
+            Goes::Encoded(file, _) => file.try_clone(),
+        }
+    }
 }
 
 /// Gives the rest with a number, from its start.
@@ -59,16 +94,21 @@ pub(super) fn begin<'r>(
     for (file, entry) in pieces.files().zip(manifest.pieced_entries()?) {
         run.monitor.check_interrupted()?;
         numbers.push(file.rest);
-        let begun = begin_file(run, &entry).or_else(|error| {
+        let goes = begin_file(run, &entry, pieces.encoding(file.index)).or_else(|error| {
             not_put(run, &entry.path, error)?;
             Ok::<_, RestoreError>(None)
         })?;
-        files.push(begun.map(|begun| (entry, begun)));
+        let left = goes.as_ref().and_then(|goes| goes.is_left(run));
+        if let Some(why) = left
+            && !accept(run, &entry)?
+        {
+            run.ledger.not_made(&entry.path, why);
+        }
+        files.push(goes.filter(|_| left.is_none()).map(|goes| Begun { entry, goes }));
     }
-    let wanted = files.iter().map(|file| {
-        let wanted =
-            file.as_ref().map(|(entry, begun)| Ok((entry.clone(), begun.file().try_clone()?)));
-        wanted.transpose()
+    let assembled = manifest.assembled_entries()?;
+    let wanted = files.iter().zip(assembled).map(|(begun, assembled)| {
+        begun.as_ref().map(|begun| Ok((assembled, begun.file()?))).transpose()
     });
     let wanted = wanted
         .collect::<io::Result<Vec<_>>>()
@@ -98,7 +138,8 @@ pub(super) fn begin<'r>(
 fn begin_file<'r>(
     run: &Run<'r>,
     entry: &Entry,
-) -> Result<Option<Box<dyn BegunFile + 'r>>, PlaceError> {
+    encoded: Option<&'r Encoded>,
+) -> Result<Option<Goes<'r>>, PlaceError> {
     let (stored, extents) = (run.stored(&entry.path), entry.extents.as_deref());
     let (Kind::File { size }, Some(sha256)) = (&entry.kind, entry.sha256) else { return Ok(None) };
     let Some(row) = run.table.position(&entry.path) else { return Ok(None) };
@@ -122,7 +163,10 @@ fn begin_file<'r>(
         run.ledger.kept();
         return Ok(None);
     }
-    run.target.begin(&stored).map(Some)
+    let Some(encoded) = encoded else {
+        return Ok(Some(Goes::InPlace(run.target.begin(&stored)?)));
+    };
+    Ok(Some(Goes::Encoded(tempfile::tempfile()?, encoded)))
 }
 
 fn is_whole(file: &dyn PresentFile, size: u64, entry: &Entry) -> bool {
@@ -156,7 +200,7 @@ impl<'r> Pieced<'r> {
     pub(super) fn lacks(&self, run: &Run<'_>, package: usize) -> Result<bool, RestoreError> {
         for index in self.assembly.lacking(package) {
             let mut accepted = self.accepted.lock().expect("no holder of this lock panics");
-            let Some((entry, _)) = &self.files[index] else { continue };
+            let Some(Begun { entry, .. }) = &self.files[index] else { continue };
             if !accepted.contains(&index) {
                 if !accept(run, entry)? {
                     return Ok(true);
@@ -194,30 +238,40 @@ impl<'r> Pieced<'r> {
     /// Puts every file in its place that is whole, and names the others.
     pub(super) fn finish(self, run: &Run<'_>) -> Result<(), RestoreError> {
         let accepted = self.accepted.into_inner().expect("no holder of this lock panics");
+        let mut program = LastProgram::None;
         for (index, file) in self.files.into_iter().enumerate() {
             run.monitor.check_interrupted()?;
-            let Some((entry, begun)) = file.filter(|_| !accepted.contains(&index)) else {
-                continue;
+            let Some(begun) = file.filter(|_| !accepted.contains(&index)) else { continue };
+            let Begun { entry, goes } = begun;
+            let Some(sha256) = entry.sha256 else { continue };
+            let expected = match &goes {
+                Goes::InPlace(_) => sha256,
+                Goes::Encoded(_, encoded) => encoded.sha256,
             };
-            let Some(expected) = entry.sha256 else { continue };
-            let (path, found) = (&entry.path, self.assembly.finish(index));
-            let (kind, reason) = match found {
-                Ok(found) if found == expected => {
+            let path = &entry.path;
+            let (kind, reason) = match (self.assembly.finish(index), goes) {
+                (Ok(found), Goes::InPlace(begun)) if found == expected => {
                     if let Err(error) = put(run, &entry, begun, expected) {
                         not_put(run, path, error)?;
                     }
                     continue;
                 }
-                Ok(found) => {
+                (Ok(found), Goes::Encoded(mut decoded, encoded)) if found == expected => {
+                    let file = (&entry, encoded);
+                    match put_encoded(run, self.packages, file, &mut decoded, &mut program)? {
+                        Ok(()) => continue,
+                        Err(NotEncoded { kind, why }) => (kind, why),
+                    }
+                }
+                (Ok(found), _) => {
                     let why = format!("its pieces give sha256 {found}, expected {expected}");
                     (ProblemKind::Verification, why)
                 }
-                Err(Unfinished::Failed(why)) => (ProblemKind::Incomplete, why),
-                Err(Unfinished::Packages(lacking)) => {
+                (Err(Unfinished::Failed(why)), _) => (ProblemKind::Incomplete, why),
+                (Err(Unfinished::Packages(lacking)), _) => {
                     (ProblemKind::Incomplete, lacking_pieces(self.packages, &lacking))
                 }
             };
-            drop(begun);
             if !accept(run, &entry)? {
                 missing(run, path, kind, &reason);
             }

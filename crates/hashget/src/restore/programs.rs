@@ -4,24 +4,21 @@
 //! has of it. Whatever goes wrong with a program costs what it should make, and nothing else.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::sync::Mutex;
 
 use super::destinations::Trouble;
 use super::package::Restoring;
-use super::packages::{FetchOutcome, fetch};
 use super::run::RunsPrograms;
+use super::unpacked_program::{Failed, LastProgram, disk, unpacked_program};
 use super::{RestoreError, Run};
+use crate::archive::ArchiveError;
 use crate::archive::package_plan::Destination;
-use crate::archive::{ArchiveError, PackageBytes};
-use crate::fetch::Wanted;
 use crate::model::manifest::{Derived, Package};
 use crate::model::{Digest, Kind, RelPath, counted, escaped};
 use crate::monitor::{ProblemKind, Step, Total};
 use crate::programs::{
-    MOST_PACKAGES, MOST_PATCHED_BYTES, ProgramError, ProgramRecipe, Programs, Reads, Unpacked,
-    Workshop, applied, is_of_archive, program_recipe, unpack,
+    MOST_PATCHED_BYTES, ProgramError, Programs, Reads, Workshop, applied, program_recipe,
 };
 use crate::wording::one_line;
 
@@ -39,23 +36,8 @@ struct Output {
     destination: Destination,
 }
 
-/// The program that was unpacked last, with the digests of its packages.
-type LastUnpacked = Option<(Vec<Digest>, Unpacked)>;
-
 /// Contents, and their bytes.
 type Contents = (Box<dyn Read>, u64);
-
-/// Why a run makes nothing.
-enum Failed {
-    Restore(RestoreError),
-    Program(ProgramError),
-}
-
-impl<E: Into<RestoreError>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::Restore(error.into())
-    }
-}
 
 impl LeftForPrograms {
     /// Leaves the file at `destination`, which was at `made` in the tree, for a run.
@@ -76,7 +58,7 @@ impl LeftForPrograms {
             return Ok(());
         }
         let progress = run.monitor.begin(Step::Place, "what programs make", Total::UNKNOWN);
-        let (mut unpacked, by_programs) = (LastUnpacked::None, made_by_programs(packages)?);
+        let (mut unpacked, by_programs) = (LastProgram::None, made_by_programs(packages)?);
         let runs: Vec<BTreeMap<usize, Vec<RelPath>>> = packages
             .iter()
             .map(Package::runs)
@@ -115,7 +97,7 @@ struct Making<'m, 'r> {
 }
 
 impl Making<'_, '_> {
-    fn carry_out(&self, derived: &Derived, unpacked: &mut LastUnpacked) -> Result<(), Failed> {
+    fn carry_out(&self, derived: &Derived, unpacked: &mut LastProgram) -> Result<(), Failed> {
         let unknown = || ProgramError::Unknown(escaped(derived.recipe.as_bytes()));
         let recipe =
             program_recipe(&derived.recipe).ok_or_else(unknown).map_err(Failed::Program)?;
@@ -124,7 +106,12 @@ impl Making<'_, '_> {
         let call = recipe.call(parameters, made).map_err(Failed::Program)?;
         let unpacked = match unpacked.take_if(|(tool, _)| *tool == derived.tool) {
             Some(same) => unpacked.insert(same),
-            None => unpacked.insert((derived.tool.clone(), self.unpack(recipe, derived)?)),
+            None => {
+                let names = recipe.packages(parameters).map_err(Failed::Program)?;
+                let (run, programs, tool) = (self.run, self.programs, &derived.tool);
+                let program = unpacked_program(run, programs, self.packages, (&names, tool))?;
+                unpacked.insert((tool.clone(), program))
+            }
         };
         let workshop = Workshop::new(&unpacked.1).map_err(disk)?;
         self.fill(&workshop, &reads)?;
@@ -137,43 +124,6 @@ impl Making<'_, '_> {
             Err(error) => return Err(Failed::Program(error)),
         }
         self.place(&workshop, derived)
-    }
-
-    /// Fetches the packages of the program, and unpacks them.
-    fn unpack(&self, recipe: &dyn ProgramRecipe, derived: &Derived) -> Result<Unpacked, Failed> {
-        let expected = recipe.packages(&derived.parameters).map_err(Failed::Program)?;
-        let (count, tool) = (derived.tool.len(), derived.tool.iter().collect::<HashSet<_>>());
-        if tool.len() < count || count > MOST_PACKAGES {
-            return Err(Failed::Program(ProgramError::Packages(count, MOST_PACKAGES)));
-        }
-        let mut files: Vec<File> = Vec::with_capacity(count);
-        for sha256 in &derived.tool {
-            let lacking = || Failed::Program(ProgramError::Lacking(sha256.to_string()));
-            let same = || self.packages.iter().filter(|one| one.sha256 == *sha256);
-            let package = same().next().ok_or_else(lacking)?;
-            // What another package of the manifest brings under the same digest is not the archive's.
-            let is_foreign = |one: &&Package| !is_of_archive(&one.url, &self.programs.archives);
-            if let Some(foreign) = same().find(is_foreign) {
-                return Err(Failed::Program(ProgramError::Foreign(foreign.shown_name())));
-            }
-            // None of the other places that the manifest names.
-            let wanted = Wanted { also: Vec::new(), ..Wanted::from(package) };
-            match fetch(self.run, &wanted, true)? {
-                FetchOutcome::Now(PackageBytes::Proven(file), _) => files.push(file),
-                FetchOutcome::Now(..) | FetchOutcome::Later(_) => {
-                    let why = format!("{} cannot be had", package.shown_name());
-                    return Err(Failed::Program(ProgramError::Fetch(why)));
-                }
-            }
-        }
-        let (unpacked, described) = unpack(&files, self.run.limits).map_err(Failed::Program)?;
-        match described.first().filter(|first| !expected.contains(&first.name)) {
-            None => Ok(unpacked),
-            Some(other) => {
-                let (expected, found) = (expected.join(" or "), escaped(other.name.as_bytes()));
-                Err(Failed::Program(ProgramError::OtherPackage { expected, found }))
-            }
-        }
     }
 
     /// Puts what a program reads into its workshop.
@@ -271,10 +221,6 @@ fn made_by_programs(packages: &[Package]) -> Result<HashSet<RelPath>, RestoreErr
         made.extend(of_runs.map(|(entry, _)| entry.path));
     }
     Ok(made)
-}
-
-fn disk(error: io::Error) -> Failed {
-    Failed::Program(ProgramError::Disk(error))
 }
 
 fn read(error: super::place::PlaceError) -> Failed {

@@ -154,6 +154,9 @@ pub(crate) fn frozen_archives_come_back() {
     let target = folder.path().join("programs");
     let made = "2 files not made, which a program makes (recipe module-index)";
     arguments("v2-programs.tar.zst", &target).expect(3, &[made]);
+    let target = folder.path().join("encoded");
+    let made = "boot/image.tar.gz: not made, a program compresses it (gzip)";
+    arguments("v2-encoded.tar.zst", &target).expect(3, &[made]);
     let target = folder.path().join("refused");
     arguments("v2-unknown-need.tar.gz", &target)
         .expect(1, &["needs hashget 9.7 or later (feature time-travel)"]);

@@ -6,6 +6,7 @@
 
 mod bad_input;
 mod changing;
+mod encoded;
 mod images;
 mod lost;
 mod mounted;

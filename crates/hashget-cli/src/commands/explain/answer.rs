@@ -204,10 +204,12 @@ impl Judged<'_> {
             .map(|&package| safe(&self.explanation.packages[package].name))
             .collect();
         let more = and_more(packages.len() - names.len());
+        let encoder = self.explanation.recipe(entry).map(|name| format!("; {name} compresses it"));
         let why = format!(
-            "made of pieces: {} of it come from {}{more}, the rest is archived",
+            "made of pieces: {} of it come from {}{more}, the rest is archived{}",
             size(bytes),
-            names.join(", ")
+            names.join(", "),
+            encoder.unwrap_or_default()
         );
         Answer { fate: ARCHIVED, code: "pieces", why }
     }

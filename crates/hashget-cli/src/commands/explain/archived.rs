@@ -43,7 +43,10 @@ pub(super) fn explain(
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
             EntryOrigin::Archived if !pieces_of(&manifest, path).is_empty() => {
-                ("archived", "the archive holds its rest; its pieces come from packages".to_owned())
+                let encoder =
+                    encoder_of(&manifest, path).map(|name| format!("; {name} compresses it"));
+                let why = "the archive holds its rest; its pieces come from packages";
+                ("archived", format!("{why}{}", encoder.unwrap_or_default()))
             }
             EntryOrigin::Archived => ("archived", "the archive holds it".to_owned()),
             EntryOrigin::Packages(_) => ("left_out", left_out(recipe_of(&manifest, path)?)),
@@ -101,6 +104,13 @@ fn pieces_of(manifest: &AnyManifest, path: &RelPath) -> Vec<usize> {
     let Some(pieces) = manifest.pieces() else { return Vec::new() };
     let file = pieces.position(path).and_then(|position| pieces.files().nth(position));
     file.map(|file| pieces.packages_of(&file)).unwrap_or_default()
+}
+
+/// The program that compresses the file at `path`, if one does.
+fn encoder_of(manifest: &AnyManifest, path: &RelPath) -> Option<String> {
+    let pieces = manifest.pieces()?;
+    let encoded = pieces.encoding(pieces.position(path)?)?;
+    Some(safe(&encoded.recipe))
 }
 
 fn left_out(recipe: Option<&str>) -> String {

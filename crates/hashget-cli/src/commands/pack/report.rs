@@ -59,6 +59,7 @@ pub(super) fn print(
         "derived": amounts_record(&summary.derived),
         "pieced_files": summary.pieces.files,
         "pieced_bytes": summary.pieces.bytes,
+        "encoded": amounts_record(&summary.encoded),
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
         "unknown_files": summary.unknown().files,
@@ -195,7 +196,7 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if let Some(derived) = derived_text(&summary.derived) {
         rows.push(["Derived".to_owned(), derived]);
     }
-    if let Some(pieces) = pieces_text(summary.pieces) {
+    if let Some(pieces) = pieces_text(summary.pieces, &summary.encoded) {
         rows.push(["In pieces".to_owned(), pieces]);
     }
     if !summary.packages.is_empty() {

@@ -64,6 +64,9 @@ pub enum ContentsError {
         /// What is wrong with it.
         what: String,
     },
+    /// A program has to compress it.
+    #[error("a program compresses it: `hashget unpack --derive all ARCHIVE -C DIR PATH` makes it")]
+    Encoded,
     /// There is no room to unpack it.
     #[error("cannot keep what was unpacked")]
     Keep {
@@ -86,6 +89,7 @@ impl ContentsError {
             Self::Fetch(error) => error.class(),
             Self::Package { error, .. } => error.class(),
             Self::Missing { .. } | Self::OtherFile { .. } => ErrorClass::WrongBytes,
+            Self::Encoded => ErrorClass::Io,
             Self::Keep { error } => ErrorClass::of_io(error),
             Self::Interrupted(interrupted) => interrupted.class(),
         }

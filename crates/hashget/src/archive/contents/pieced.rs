@@ -54,6 +54,9 @@ impl Pieced {
 
     /// Begins the file with this index in an empty one.
     pub(super) fn begin(&self, index: usize, file: &File) -> Result<Making<'_>, ContentsError> {
+        if self.pieces.encoding(index).is_some() {
+            return Err(ContentsError::Encoded);
+        }
         let keep = |error| ContentsError::Keep { error };
         let mut files: Vec<Option<(Entry, File)>> = vec![];
         files.resize_with(self.len(), || None);

@@ -83,7 +83,7 @@ pub fn survey(manifest: &Manifest, hashdb: &dyn HashDb) -> Result<Survey, Survey
     }
     survey.add_table(&manifest.archived, None)?;
     if let Some(pieces) = manifest.pieces() {
-        survey.take_pieces(pieces);
+        survey.take_pieces(pieces, manifest);
     }
     let named: Amount = survey.files.iter().map(SurveyedFile::amount).sum();
     let links = u64::try_from(manifest.links.len()).unwrap_or(u64::MAX);
@@ -132,15 +132,14 @@ impl Survey {
     }
 
     /// Counts what is made of pieces with the packages that give these.
-    fn take_pieces(&mut self, pieces: &Pieces) {
+    fn take_pieces(&mut self, pieces: &Pieces, manifest: &Manifest) {
         for file in self.files.iter_mut().filter(|file| file.given_by.is_none()) {
             if let Some(piece) = pieces.file(&file.path) {
-                file.bytes = file.bytes.saturating_sub(pieces.run_bytes(&piece));
+                file.bytes = file.bytes.saturating_sub(pieces.left_out_of(&piece, file.bytes));
             }
         }
-        self.pieces = pieces.amount().bytes;
-        let bytes = pieces.bytes_of_packages(self.packages.len());
-        for (package, bytes) in self.packages.iter_mut().zip(bytes) {
+        self.pieces = manifest.amount_of_pieces().bytes;
+        for (package, bytes) in self.packages.iter_mut().zip(manifest.bytes_of_pieces()) {
             package.gives.add(0, bytes);
         }
     }

@@ -370,8 +370,9 @@ impl Asking<'_> {
                 let package = &manifest.packages[index];
                 let members = complete_members(hashdb, &package.sha256)?;
                 let mut files = given_entries(package, members.as_deref(), false)?;
+                let pieces = manifest.pieces().into_iter();
                 files.extend(
-                    manifest.pieces().into_iter().flat_map(|one| one.files_of_package(index)),
+                    pieces.flat_map(|pieces| pieces.files_of_package(index, &package.sha256)),
                 );
                 files.extend(manifest.made_with(index)?.into_iter().map(|entry| entry.path));
                 let placements = package.placements.iter().filter(|_| members.is_none());

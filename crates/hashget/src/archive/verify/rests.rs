@@ -20,7 +20,7 @@ pub(super) type Expected = (u32, u64);
 /// What the manifest says of the rest of each file, by the file's path.
 pub(super) fn expected(manifest: &Manifest) -> Result<HashMap<RelPath, Expected>, ManifestError> {
     let Some(pieces) = manifest.pieces() else { return Ok(HashMap::new()) };
-    let files = pieces.files().zip(manifest.pieced_entries()?);
+    let files = pieces.files().zip(manifest.assembled_entries()?);
     let expected = files.map(|(file, entry)| {
         let bytes = data_bytes(&entry).saturating_sub(pieces.run_bytes(&file));
         (file.path, (file.rest, bytes))

@@ -6,12 +6,14 @@
 
 mod header;
 mod links;
+mod plain;
 mod reader;
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use rustix::fs::FileType;
 
+pub(crate) use plain::end_of_plain_archives;
 pub(super) use reader::{CpioReader, Entry};
 
 use super::content::visit;

@@ -33,8 +33,11 @@ pub const PIECES: Feature = Feature { name: "pieces", since: "0.1" };
 /// Some derived files are made by programs out of packages.
 pub const TOOLS: Feature = Feature { name: "tools", since: "0.1" };
 
+/// Some of these files are compressed by a program when they have been put together.
+pub const ENCODED: Feature = Feature { name: "encoded", since: "0.1" };
+
 /// The features that this version reads, one line each. `docs/format.md` defines them.
-pub const FEATURES: &[Feature] = &[RESTORER, DERIVED, PIECES, TOOLS];
+pub const FEATURES: &[Feature] = &[RESTORER, DERIVED, PIECES, TOOLS, ENCODED];
 
 /// Bytes of a feature's name.
 const NAME_BYTES: usize = 64;

@@ -8,8 +8,10 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{EntryTable, Manifest, ManifestError};
-use crate::model::{Amount, Entry, Kind, PathList, RelPath, path_of, total_bytes};
+use super::{Encoded, EntryTable, Manifest, ManifestError, Package};
+use crate::model::{
+    Amount, Digest, Entry, Kind, PathList, RelPath, add_bytes, path_of, total_bytes,
+};
 
 /// The folder in an archive for the rests of files that are made of pieces.
 pub const RESTS_NAME: &str = ".hashget-rest";
@@ -39,11 +41,16 @@ pub struct Pieces {
     of: Vec<u32>,
     /// ... and where it begins there.
     offset: Vec<u64>,
+    /// How each file comes out of what is put together; empty if all are just that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    encoded: Vec<Option<Encoded>>,
 }
 
 /// A file that is made of pieces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PiecedFile {
+    /// Its index.
+    pub index: usize,
     /// Its path in the tree.
     pub path: RelPath,
     /// The number of its rest.
@@ -109,7 +116,11 @@ impl Pieces {
     }
 
     /// Adds a file, whose path comes after those of all before it.
-    pub fn add_file(&mut self, path: &RelPath, rest: u32, runs: &[Run]) {
+    pub fn add_file(&mut self, path: &RelPath, rest: u32, runs: &[Run], encoded: Option<Encoded>) {
+        if encoded.is_some() || !self.encoded.is_empty() {
+            self.encoded.resize(self.path.len(), None);
+            self.encoded.push(encoded);
+        }
         self.path.push(path);
         self.rest.push(rest);
         self.runs.push(u32::try_from(runs.len()).expect("fewer than 2^32 runs"));
@@ -121,20 +132,21 @@ impl Pieces {
         }
     }
 
-    /// The same for those of the files alone, by index, for which `keep` gives a path. The numbers of the rests stay.
+    /// The same for those of the files alone for which `keep` gives a path. The numbers of the rests stay.
     #[must_use]
-    pub(crate) fn chosen(&self, keep: impl Fn(usize, &PiecedFile) -> Option<RelPath>) -> Self {
-        let mut kept: Vec<(RelPath, PiecedFile)> = Vec::new();
-        for (index, file) in self.files().enumerate() {
-            kept.extend(keep(index, &file).map(|path| (path, file)));
+    pub(crate) fn chosen(&self, keep: impl Fn(&PiecedFile) -> Option<RelPath>) -> Self {
+        let mut kept: Vec<(RelPath, PiecedFile, Option<&Encoded>)> = Vec::new();
+        for file in self.files() {
+            let encoded = self.encoding(file.index);
+            kept.extend(keep(&file).map(|path| (path, file, encoded)));
         }
-        kept.sort_by(|(a, _), (b, _)| a.cmp(b));
-        kept.dedup_by(|(later, _), (first, _)| later == first);
+        kept.sort_by(|(a, ..), (b, ..)| a.cmp(b));
+        kept.dedup_by(|(later, ..), (first, ..)| later == first);
         let mut chosen =
             Self { member: self.member.clone(), package: self.package.clone(), ..Self::default() };
-        for (path, file) in kept {
+        for (path, file, encoded) in kept {
             let runs: Vec<Run> = file.runs.map(|run| self.run(run)).collect();
-            chosen.add_file(&path, file.rest, &runs);
+            chosen.add_file(&path, file.rest, &runs, encoded.cloned());
         }
         chosen
     }
@@ -158,15 +170,18 @@ impl Pieces {
 
     /// The files, by their paths.
     pub fn files(&self) -> impl Iterator<Item = PiecedFile> + '_ {
-        let rows = self.path.iter().zip(&self.rest).zip(self.ranges());
-        rows.map(|((path, &rest), runs)| PiecedFile { path: path_of(path), rest, runs })
+        let rows = self.path.iter().zip(&self.rest).zip(self.ranges()).enumerate();
+        rows.map(|(index, ((path, &rest), runs))| {
+            let path = path_of(path);
+            PiecedFile { index, path, rest, runs }
+        })
     }
 
     /// The file at `path`.
     pub fn file(&self, path: &RelPath) -> Option<PiecedFile> {
         let index = self.position(path)?;
         let (rest, runs) = (self.rest[index], self.runs_of(index)?);
-        Some(PiecedFile { path: path.clone(), rest, runs })
+        Some(PiecedFile { index, path: path.clone(), rest, runs })
     }
 
     /// The runs of the file with this index, by their numbers.
@@ -186,6 +201,17 @@ impl Pieces {
             *end += usize::try_from(*count).unwrap_or(usize::MAX);
             Some(first..*end)
         })
+    }
+
+    /// How the file with this index is compressed, if it is.
+    pub fn encoding(&self, index: usize) -> Option<&Encoded> {
+        self.encoded.get(index)?.as_ref()
+    }
+
+    /// The files that a program compresses, with how.
+    pub fn encoded_files(&self) -> impl Iterator<Item = (RelPath, &Encoded)> + '_ {
+        let rows = self.path.iter().zip(&self.encoded);
+        rows.filter_map(|(path, encoded)| Some((path_of(path), encoded.as_ref()?)))
     }
 
     /// The index of the file at `path`.
@@ -224,25 +250,53 @@ impl Pieces {
         (usize::try_from(self.package[index]).unwrap_or(usize::MAX), self.member.get(index))
     }
 
-    /// The bytes of all files that come from each of `packages` packages.
-    pub fn bytes_of_packages(&self, packages: usize) -> Vec<u64> {
-        let mut bytes = vec![0_u64; packages];
-        for (length, member) in self.length.iter().zip(&self.of) {
-            let sum = &mut bytes[self.member(*member).0];
-            *sum = sum.saturating_add(*length);
+    /// The bytes of all files that come from each of these packages; those of a compressed file from the package of the program.
+    /// `size_of` knows the size of each file.
+    pub fn bytes_of_packages(
+        &self,
+        packages: &[Package],
+        size_of: &dyn Fn(&RelPath) -> u64,
+    ) -> Vec<u64> {
+        let mut bytes = vec![0_u64; packages.len()];
+        for file in self.files() {
+            if let Some(encoded) = self.encoding(file.index) {
+                let is_first = |one: &Package| Some(&one.sha256) == encoded.tool.first();
+                if let Some(first) = packages.iter().position(is_first) {
+                    add_bytes(&mut bytes[first], self.left_out_of(&file, size_of(&file.path)));
+                }
+                continue;
+            }
+            for run in file.runs {
+                add_bytes(&mut bytes[self.member(self.of[run]).0], self.length[run]);
+            }
         }
         bytes
     }
 
-    /// The bytes of a file that come from packages.
+    /// Which of `packages` packages something comes from.
+    pub(crate) fn uses_packages(&self, packages: usize) -> Vec<bool> {
+        let mut uses = vec![false; packages];
+        self.of.iter().for_each(|member| uses[self.member(*member).0] = true);
+        uses
+    }
+
+    /// The bytes of what is put together for a file that come from packages.
     pub fn run_bytes(&self, file: &PiecedFile) -> u64 {
         total_bytes(self.length[file.runs.clone()].iter().copied())
     }
 
-    /// The files, and their bytes that come from packages.
-    pub fn amount(&self) -> Amount {
-        let bytes = total_bytes(self.length.iter().copied());
-        Amount { files: u64::try_from(self.len()).unwrap_or(u64::MAX), bytes }
+    /// The bytes of a file of this size that come from packages: of a compressed one, the same share as of its decoded form.
+    pub fn left_out_of(&self, file: &PiecedFile, size: u64) -> u64 {
+        let bytes = self.run_bytes(file);
+        let Some(encoded) = self.encoding(file.index) else { return bytes };
+        let share = u128::from(bytes) * u128::from(size) / u128::from(encoded.size.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+
+    /// The files, and their bytes that come from packages. `size_of` knows the size of each file.
+    pub fn amount(&self, size_of: &dyn Fn(&RelPath) -> u64) -> Amount {
+        let bytes = self.files().map(|file| self.left_out_of(&file, size_of(&file.path)));
+        Amount { files: u64::try_from(self.len()).unwrap_or(u64::MAX), bytes: total_bytes(bytes) }
     }
 
     /// The packages of which something comes into a file, by their indices.
@@ -252,11 +306,13 @@ impl Pieces {
         packages.into_iter().collect()
     }
 
-    /// The files of which something comes from the package with this index.
-    pub fn files_of_package(&self, package: usize) -> Vec<RelPath> {
+    /// The files of which something comes from the package with this index and digest, or that a program compresses which consists
+    /// of it.
+    pub fn files_of_package(&self, package: usize, sha256: &Digest) -> Vec<RelPath> {
         let is_of = |run: usize| self.member(self.of[run]).0 == package;
-        let files = self.files().filter(|file| file.runs.clone().any(is_of));
-        files.map(|file| file.path).collect()
+        let is_encoded = |index| self.encoding(index).is_some_and(|one| one.tool.contains(sha256));
+        let needs = |file: &PiecedFile| is_encoded(file.index) || file.runs.clone().any(is_of);
+        self.files().filter(needs).map(|file| file.path).collect()
     }
 }
 
@@ -281,7 +337,12 @@ impl Pieces {
             if !matches!(entry.kind, Kind::File { .. }) || entry.sha256.is_none() {
                 return Err(wrong("expected a regular file with size and sha256"));
             }
-            self.check_runs(&file, data_bytes(&entry))?;
+            let encoded = self.encoding(file.index);
+            if let Some(problem) = encoded.and_then(|encoded| encoded.problem(&entry)) {
+                return Err(field("encoded", format!("{}: {problem}", file.path)));
+            }
+            let data = encoded.map_or_else(|| data_bytes(&entry), |encoded| encoded.size);
+            self.check_runs(&file, data)?;
         }
         Ok(())
     }
@@ -295,6 +356,7 @@ impl Pieces {
             ("length", self.length.len(), runs),
             ("of", self.of.len(), runs),
             ("offset", self.offset.len(), runs),
+            ("encoded", self.encoded.len(), if self.encoded.is_empty() { 0 } else { files }),
         ];
         if let Some((name, length, expected)) = columns.into_iter().find(|(_, a, b)| a != b) {
             return Err(field(name, format!("has {length} values, expected {expected}")));
@@ -376,6 +438,25 @@ impl Manifest {
         self.pieces.as_ref().filter(|pieces| !pieces.is_empty())
     }
 
+    /// The files that are made of pieces, and their bytes that come from packages.
+    pub fn amount_of_pieces(&self) -> Amount {
+        self.pieces().map(|pieces| pieces.amount(&|path| self.size_of(path))).unwrap_or_default()
+    }
+
+    /// The bytes of these files that come from each package.
+    pub(crate) fn bytes_of_pieces(&self) -> Vec<u64> {
+        let packages = &self.packages;
+        let bytes =
+            self.pieces().map(|one| one.bytes_of_packages(packages, &|path| self.size_of(path)));
+        bytes.unwrap_or_else(|| vec![0; packages.len()])
+    }
+
+    /// The size of the archived file at `path`.
+    pub(crate) fn size_of(&self, path: &RelPath) -> u64 {
+        let row = self.archived.position(path);
+        row.and_then(|row| self.archived.entry(row).ok()).map_or(0, |entry| entry.size())
+    }
+
     /// The entries of the files that are made of pieces, in the order of these.
     ///
     /// # Errors
@@ -388,5 +469,19 @@ impl Manifest {
             self.archived.entry(row.ok_or_else(missing)?)
         };
         pieces.files().map(entry).collect()
+    }
+
+    /// The same of what is put together for them: of a compressed file, its decoded form.
+    ///
+    /// # Errors
+    /// The manifest contradicts the format.
+    pub(crate) fn assembled_entries(&self) -> Result<Vec<Entry>, ManifestError> {
+        let Some(pieces) = self.pieces() else { return Ok(Vec::new()) };
+        let entries = self.pieced_entries()?.into_iter().enumerate();
+        let assembled = |(index, entry)| match pieces.encoding(index) {
+            Some(encoded) => encoded.decoded(&entry),
+            None => entry,
+        };
+        Ok(entries.map(assembled).collect())
     }
 }

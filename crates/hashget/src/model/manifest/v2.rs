@@ -8,7 +8,9 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Derived, EntryTable, FEATURES, ManifestError, Needs, PIECES, Pieces, RESTORER};
+use super::{
+    Derived, ENCODED, EntryTable, FEATURES, ManifestError, Needs, PIECES, Pieces, RESTORER,
+};
 use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
 /// A manifest, version 2. To be written, it need not hold the archived entries itself: see
@@ -273,6 +275,10 @@ impl Manifest {
             if !manifest.needs.has(&PIECES) {
                 let problem = format!("the manifest has it without needing {}", PIECES.name);
                 return Err(ManifestError::field("pieces", problem));
+            }
+            if pieces.encoded_files().next().is_some() && !manifest.needs.has(&ENCODED) {
+                let problem = format!("the manifest has it without needing {}", ENCODED.name);
+                return Err(ManifestError::field("pieces.encoded", problem));
             }
             pieces.check(&manifest.archived, manifest.packages.len())?;
         }

@@ -3,22 +3,27 @@
 //! Invariant: a run is taken only from a package that was read here, whose places are certain, and whose download is worth it; every
 //! byte of it was compared by its digest.
 
+pub(super) mod encoded;
 mod scan;
 mod table;
 
 use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::io::{self, Read};
 
 use super::known::{KnownPackage, Requirements, add_checks};
 use super::matching::best_place;
 use super::plan::{ChosenPackage, Kept, PackageUse, Plan, package_head};
+use super::programs::{Search, add_program};
 use super::verdict::{Reason, Verdict};
 use super::{PackError, Packer};
 use crate::hashdb::{BlockStore, Key, PackageId};
-use crate::model::manifest::{Pieces, RESTS_NAME, Run, data_bytes};
-use crate::model::{Evidence, HashingReader, Kind, RelPath, total_bytes};
+use crate::limits::Limits;
+use crate::model::manifest::{Encoded, MOST_DECODED_BYTES, Pieces, RESTS_NAME, Run, data_bytes};
+use crate::model::{Digest, Entry, Evidence, HashingReader, Kind, RelPath, total_bytes};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 use crate::tree::{Scan, data_of};
+use encoded::Encoding;
 use scan::{Found, scan};
 use table::{Added, Table};
 
@@ -28,21 +33,35 @@ const LEAST_BYTES: u64 = 1 << 20;
 const SHARE: u64 = 4;
 /// So many files of a tree at most are made of pieces, the largest: restoring has all of them open.
 const MOST_FILES: usize = 100;
+/// After so many bytes of what is compressed without a known block, the rest is not decompressed.
+const PATIENCE: u64 = 64 << 20;
 
 /// A file that may be made of pieces, by the index of its entry.
 struct Candidate {
     entry: usize,
+    /// Bytes of what is put together: its data, or its decoded form.
     data: u64,
     runs: Vec<Found>,
+    /// What is compressed in it, if it is.
+    decoded: Option<Decoded>,
+    /// How it comes out of that again.
+    encoded: Option<Encoded>,
+}
+
+/// The decoded form of a compressed file.
+struct Decoded {
+    encoding: Encoding,
+    sha256: Digest,
 }
 
 impl Packer<'_> {
-    /// Finds the archived files that are made of pieces, and the packages that this takes besides those of `packages`.
-    pub(super) fn find_pieces<'a>(
-        &'a self,
+    /// Finds the archived files that are made of pieces, and the packages that this takes besides those of `packages`; compressed ones
+    /// if there are programs.
+    pub(super) fn find_pieces(
+        &self,
         scan: &Scan,
-        packages: &mut Vec<ChosenPackage<'a>>,
-        requirements: &Requirements<'_>,
+        packages: &mut Vec<ChosenPackage<'_>>,
+        (requirements, mut programs): (&Requirements<'_>, Option<&mut Search<'_, '_>>),
         plan: &mut Plan,
         monitor: &dyn Monitor,
     ) -> Result<(), PackError> {
@@ -76,7 +95,8 @@ impl Packer<'_> {
         if table.is_empty() {
             return Ok(());
         }
-        look_into(scan, &table, &mut candidates, monitor)?;
+        let limits = programs.is_some().then_some(self.limits);
+        look_into(scan, &table, &mut candidates, (limits, monitor))?;
         let may_use =
             self.usable(&mut known, &is_relied_on, &table, &candidates, (requirements, monitor))?;
         for candidate in &mut candidates {
@@ -86,7 +106,11 @@ impl Packer<'_> {
         candidates.sort_by_key(|one| std::cmp::Reverse(one.data));
         candidates.truncate(MOST_FILES);
         candidates.sort_by_key(|one| one.entry);
-        add_to_plan(scan, &table, &known, candidates, packages, plan);
+        if let Some(programs) = &mut programs {
+            candidates = programs.encode(scan, candidates)?;
+        }
+        let programs = programs.as_deref();
+        add_to_plan(scan, (&table, &known), candidates, (packages, programs), plan);
         Ok(())
     }
 
@@ -180,17 +204,19 @@ fn candidates(scan: &Scan, plan: &Plan) -> Vec<Candidate> {
             entry,
             data,
             runs: Vec::new(),
+            decoded: None,
+            encoded: None,
         })
     };
     (0..entries.len()).filter_map(candidate).collect()
 }
 
-/// Reads the candidates, where they had data when they were scanned.
+/// Reads the candidates, where they had data when they were scanned; what is compressed, with limits alone.
 fn look_into(
     tree: &Scan,
     table: &Table,
     candidates: &mut [Candidate],
-    monitor: &dyn Monitor,
+    (limits, monitor): (Option<&Limits>, &dyn Monitor),
 ) -> Result<(), PackError> {
     let total = Total::bytes(total_bytes(candidates.iter().map(|one| one.data)));
     let progress = monitor.begin(Step::Plan, "pieces of packages in large files", total);
@@ -198,26 +224,66 @@ fn look_into(
         monitor.check_interrupted()?;
         let entry = &tree.entries[candidate.entry];
         let opened = tree.root.open_file(&entry.path);
-        let runs = opened.and_then(|file| {
+        // Whatever is wrong with it is found again, and said, when it is written.
+        let _ = opened.and_then(|file| {
+            let encoding = match (limits, &entry.extents) {
+                (Some(_), None) => Encoding::of(&file)?,
+                _ => None,
+            };
+            if let (Some(limits), Some(encoding)) = (limits, encoding) {
+                decode(candidate, (&file, encoding), table, (limits, monitor))?;
+                progress.advance(entry.size(), 0);
+                return Ok(());
+            }
             let data = data_of(&file, entry.extents.as_deref());
-            let mut data = HashingReader::new(Watched { data, monitor, progress: &progress });
-            let runs = scan(&mut data, table)?;
+            let progress = Some(&progress);
+            let mut data = HashingReader::new(Watched { data, monitor, progress });
+            let runs = scan(&mut data, table, u64::MAX)?;
             io::copy(&mut data, &mut io::sink())?;
             // Runs of other data than that of the scan would give another file.
-            Ok(if Some(data.finish().0) == entry.sha256 { runs } else { Vec::new() })
+            if Some(data.finish().0) == entry.sha256 {
+                candidate.runs = runs;
+            }
+            Ok(())
         });
-        // Whatever is wrong with it is found again, and said, when it is written.
-        candidate.runs = runs.unwrap_or_default();
         progress.advance(0, 1);
     }
     Ok(monitor.check_interrupted()?)
 }
 
-/// The data of a file, counted, until the monitor asks to stop.
+/// Looks into what is compressed in an open file.
+fn decode(
+    candidate: &mut Candidate,
+    (file, encoding): (&File, Encoding),
+    table: &Table,
+    (limits, monitor): (&Limits, &dyn Monitor),
+) -> io::Result<()> {
+    let data = Watched { data: encoding.decoded(file, limits)?, monitor, progress: None };
+    let mut data = HashingReader::new(data.take(MOST_DECODED_BYTES + 1));
+    let plain = encoding.plain();
+    let mut before = (&mut data).take(plain);
+    let mut runs = scan(&mut before, table, u64::MAX)?;
+    io::copy(&mut before, &mut io::sink())?;
+    // What was compressed begins anew: members lie in it at multiples of something, counted from its own start.
+    let compressed = scan(&mut data, table, PATIENCE)?;
+    if compressed.is_empty() {
+        return Ok(());
+    }
+    runs.extend(compressed.into_iter().map(|run| Found { at: run.at + plain, ..run }));
+    io::copy(&mut data, &mut io::sink())?;
+    let (sha256, size) = data.finish();
+    if size <= MOST_DECODED_BYTES {
+        (candidate.data, candidate.runs) = (size, runs);
+        candidate.decoded = Some(Decoded { encoding, sha256 });
+    }
+    Ok(())
+}
+
+/// Data, counted if there is a progress of it, until the monitor asks to stop.
 struct Watched<'w, R> {
     data: R,
     monitor: &'w dyn Monitor,
-    progress: &'w Running<'w>,
+    progress: Option<&'w Running<'w>>,
 }
 
 impl<R: Read> Read for Watched<'_, R> {
@@ -226,7 +292,9 @@ impl<R: Read> Read for Watched<'_, R> {
             return Err(io::Error::other(Interrupted));
         }
         let count = self.data.read(buffer)?;
-        self.progress.advance(count as u64, 0);
+        if let Some(progress) = self.progress {
+            progress.advance(count as u64, 0);
+        }
         Ok(count)
     }
 }
@@ -234,10 +302,9 @@ impl<R: Read> Read for Watched<'_, R> {
 /// Adds the files to the plan, and the packages that only they need.
 fn add_to_plan(
     tree: &Scan,
-    table: &Table,
-    known: &[KnownPackage],
+    (table, known): (&Table, &[KnownPackage]),
     candidates: Vec<Candidate>,
-    packages: &mut Vec<ChosenPackage<'_>>,
+    (packages, programs): (&mut Vec<ChosenPackage<'_>>, Option<&Search<'_, '_>>),
     plan: &mut Plan,
 ) {
     if candidates.is_empty() {
@@ -249,7 +316,7 @@ fn add_to_plan(
         plan.chosen.iter().enumerate().map(of_chosen).collect();
     let mut pieces = Pieces::default();
     let mut members: HashMap<u32, u32> = HashMap::new();
-    for (rest, Candidate { entry, runs, .. }) in (0_u32..).zip(candidates) {
+    for (rest, Candidate { entry, runs, encoded, .. }) in (0_u32..).zip(candidates) {
         if !pieces.has_room_for(runs.len()) {
             continue;
         }
@@ -267,9 +334,16 @@ fn add_to_plan(
             Run { gap, length: run.length, member, offset: run.offset }
         });
         let runs: Vec<Run> = runs.collect();
-        pieces.add_file(&tree.entries[entry].path, rest, &runs);
+        pieces.add_file(&tree.entries[entry].path, rest, &runs, encoded);
     }
-    for (used, bytes) in plan.uses.iter_mut().zip(pieces.bytes_of_packages(plan.packages.len())) {
+    for (_, encoded) in pieces.encoded_files() {
+        if let Some(program) = programs.and_then(|programs| programs.encoder_of(encoded)) {
+            add_program(program, packages, plan);
+        }
+    }
+    let size_of = |path: &RelPath| tree.entries.at(path).map_or(0, Entry::size);
+    let bytes = pieces.bytes_of_packages(&plan.packages, &size_of);
+    for (used, bytes) in plan.uses.iter_mut().zip(bytes) {
         used.bytes_of_pieces = bytes;
     }
     plan.pieces = Some(pieces);

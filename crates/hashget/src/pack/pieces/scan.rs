@@ -32,11 +32,11 @@ pub(super) struct Found {
     pub(super) offset: u64,
 }
 
-/// The runs of a file whose data is read from `data`, in order.
+/// The runs of a file whose data is read from `data`, in order. After `patience` bytes without any, it is given up.
 ///
 /// # Errors
 /// It cannot be read.
-pub(super) fn scan(data: &mut dyn Read, table: &Table) -> io::Result<Vec<Found>> {
+pub(super) fn scan(data: &mut dyn Read, table: &Table, patience: u64) -> io::Result<Vec<Found>> {
     let mut window = Window { data, bytes: Vec::new(), start: 0, is_at_end: false };
     let mut runs = Vec::new();
     let is_cpio = is_cpio(window.get(0, 6)?.unwrap_or_default());
@@ -47,6 +47,9 @@ pub(super) fn scan(data: &mut dyn Read, table: &Table) -> io::Result<Vec<Found>>
         let step = if is_cpio && is_patient { CPIO_STEP } else { STEP };
         let places = table.places(block);
         if places.is_empty() {
+            if runs.is_empty() && at > patience {
+                break;
+            }
             at += step;
             continue;
         }
