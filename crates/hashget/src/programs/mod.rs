@@ -13,6 +13,7 @@ mod module_index;
 mod patch;
 mod program_package;
 mod python_bytecode;
+mod settings_schemas;
 mod workshop;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,6 +41,7 @@ const RECIPES: &[&dyn ProgramRecipe] = &[
     &mime_database::MimeDatabase,
     &module_index::ModuleIndex,
     &python_bytecode::PythonBytecode,
+    &settings_schemas::SettingsSchemas,
 ];
 
 /// What it takes to carry out recipes with a tool.

@@ -165,6 +165,11 @@ const LOADER: Option<(&str, &str)> = if cfg!(target_arch = "x86_64") {
     None
 };
 
+/// Name of the folder in which packages have libraries for this processor.
+pub(super) fn triplet() -> &'static str {
+    LOADER.map_or("", |(triplet, _)| triplet)
+}
+
 /// The folders in which packages have libraries.
 const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
 
@@ -177,8 +182,7 @@ fn loader(packages: &Path) -> Option<PathBuf> {
 
 /// Where programs find libraries, if `packages` is the folder of the packages.
 fn libraries(packages: &Path) -> String {
-    let triplet = LOADER.map_or("", |(triplet, _)| triplet);
-    let folders = LIBRARIES.iter().map(|folder| packages.join(folder).join(triplet));
+    let folders = LIBRARIES.iter().map(|folder| packages.join(folder).join(triplet()));
     // Where systemd has what its programs share.
     let all = folders.flat_map(|folder| [folder.clone(), folder.join("systemd")]);
     let all: Vec<String> = all.map(|folder| folder.display().to_string()).collect();

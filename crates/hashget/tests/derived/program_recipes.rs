@@ -83,6 +83,21 @@ const LOCALES: Case = Case {
 const CHOSEN_LOCALES: &str = "# This file lists locales.\n# en_US.UTF-8 UTF-8\n\nde_DE.UTF-8 UTF-8\n\
                               de_DE@euro ISO-8859-15\nown_XX.UTF-8 UTF-8\n";
 
+const SCHEMAS: Case = Case {
+    recipe: "settings-schemas",
+    package: "libglib2.0-0",
+    program: if cfg!(target_arch = "aarch64") {
+        "usr/lib/aarch64-linux-gnu/glib-2.0/glib-compile-schemas"
+    } else {
+        "usr/lib/x86_64-linux-gnu/glib-2.0/glib-compile-schemas"
+    },
+    own_root: false,
+    reads: &[("usr/share/glib-2.0/schemas/org.example.gschema.xml", "a")],
+    makes: &["usr/share/glib-2.0/schemas/gschemas.compiled"],
+    calls: &["usr/share/glib-2.0/schemas"],
+    chosen: None,
+};
+
 const CERTIFICATES: Case = Case {
     recipe: "certificate-bundle",
     package: "mawk",
@@ -274,6 +289,12 @@ fn a_hardware_database_comes_back_where_lib_is_a_folder() {
 #[test]
 fn a_catalog_of_the_journal_comes_back() {
     CATALOG.comes_back();
+}
+
+#[test]
+fn compiled_schemas_of_settings_come_back() {
+    SCHEMAS.comes_back();
+    Case { package: "libglib2.0-0t64", ..SCHEMAS }.comes_back();
 }
 
 #[test]
