@@ -45,6 +45,10 @@ pub enum Need {
     Interception,
     /// Processes can be confined by Landlock.
     Landlock,
+    /// A process can make a folder its root, perhaps in a user namespace.
+    OwnRoot,
+    /// A user who is not root can make a user namespace.
+    UserNamespace,
     /// Temporary files can have extended attributes.
     Attributes,
     /// Temporary files can be protected from changes (`chattr +i`).
@@ -75,6 +79,8 @@ impl Need {
             Self::ManyFiles => (may_have_many_files(), "the right to 12,000 open files"),
             Self::Interception => (may_intercept(), "cc and seccomp notifications"),
             Self::Landlock => (has_landlock(), "a kernel with Landlock"),
+            Self::OwnRoot => (may_change_root(), "the right to change its root"),
+            Self::UserNamespace => (may_make_namespaces(), "user namespaces for other users"),
             Self::Attributes => (has_attributes(), "extended attributes of temporary files"),
             Self::Flags => (may_protect(), "chattr and the right to make files immutable"),
             Self::Holes => (has_holes(), "temporary files with holes"),
@@ -104,6 +110,8 @@ impl Need {
             | Self::User
             | Self::Attributes
             | Self::Landlock
+            | Self::OwnRoot
+            | Self::UserNamespace
             | Self::Holes
             | Self::Dpkg
             | Self::StartedWith(_)
@@ -218,6 +226,23 @@ fn may_hide_proc() -> bool {
     let mut command = Command::new("unshare");
     command.args(["-m", "sh", "-c", "umount -l /proc"]);
     command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn may_change_root() -> bool {
+    let root: &[&str] = if trees::is_root() { &[] } else { &["unshare", "--map-root-user"] };
+    succeeds(&[root, &["chroot", "/", "true"]].concat())
+}
+
+fn may_make_namespaces() -> bool {
+    let user = ["setpriv", "--reuid", "65533", "--regid", "65533", "--clear-groups"];
+    let root: &[&str] = if trees::is_root() { &user } else { &[] };
+    succeeds(&[root, &["unshare", "--map-root-user", "chroot", "/", "true"]].concat())
+}
+
+fn succeeds(words: &[&str]) -> bool {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }
 

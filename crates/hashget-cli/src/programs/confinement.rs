@@ -3,16 +3,19 @@
 //! Invariant: the program begins only if all of this is in force; a kernel that cannot do it runs none.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::unix::fs::chroot;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, PathBeneath, PathFd,
-    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetStatus, Scope,
+    Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, PathBeneath, PathFd,
+    Ruleset, RulesetAttr as _, RulesetCreated, RulesetCreatedAttr as _, RulesetError,
+    RulesetStatus, Scope,
 };
+use nix::sched::{CloneFlags, unshare};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -44,20 +47,25 @@ const ENVIRONMENT: [(&str, &str); 7] = [
     ("PYTHONDONTWRITEBYTECODE", "1"),
 ];
 
-/// Becomes the program that the arguments after [`ARGUMENT`] describe: the folder that is read, the folder that is written, a
-/// variable of the environment (`NAME=VALUE`, or nothing), and the program with its arguments. Comes back only if that failed. Called
-/// first of all in `main`, while there is one thread.
+/// Says that the folder which is written becomes the root, and has the one that is read in it.
+pub(super) const OWN_ROOT: &str = "root";
+
+/// Becomes the program that the arguments after [`ARGUMENT`] describe: the folder that is read, the folder that is written, [`OWN_ROOT`]
+/// or nothing, a variable of the environment (`NAME=VALUE`, or nothing), and the program with its arguments. Comes back only if that
+/// failed. Called first of all in `main`, while there is one thread.
 #[allow(clippy::print_stderr, reason = "the console is that of the process which reads this")]
 pub(crate) fn become_program(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    let [packages, work, variable, program, rest @ ..] = &arguments[..] else {
+    let [packages, work, root, variable, program, rest @ ..] = &arguments[..] else {
         eprintln!("hashget: {ARGUMENT} is for hashget itself");
         return ExitCode::from(2);
     };
-    let error = match confine(Path::new(packages), Path::new(work)) {
+    let has_own_root = root == OWN_ROOT;
+    let error = match confine(Path::new(packages), Path::new(work), has_own_root) {
         Ok(()) => {
             let mut command = Command::new(program);
-            command.args(rest).env_clear().envs(ENVIRONMENT).current_dir(work);
+            command.args(rest).env_clear().envs(ENVIRONMENT);
+            command.current_dir(if has_own_root { OsStr::new("/") } else { work });
             if let Some((name, value)) = variable.to_str().and_then(|text| text.split_once('=')) {
                 command.env(name, value);
             }
@@ -77,10 +85,26 @@ pub(super) fn owner() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(NOBODY)
 }
 
-fn confine(packages: &Path, work: &Path) -> io::Result<()> {
+fn confine(packages: &Path, work: &Path, has_own_root: bool) -> io::Result<()> {
     limit_resources()?;
-    limit_files(packages, work)?;
+    let open = if has_own_root { open_in_root(packages, work)? } else { open(packages, work)? };
+    if has_own_root {
+        enter(work).map_err(|error| {
+            io::Error::other(format!("this machine gives it no root of its own: {error}"))
+        })?;
+    }
+    limit_files(open)?;
     forbid_system_calls()
+}
+
+/// Makes a folder the root of what is seen: for what paths mean, and not to keep anything in. Other users than root may do that in a user
+/// namespace of their own; what they may do in it is gone with it when they become the program, which is no root there.
+fn enter(root: &Path) -> io::Result<()> {
+    if owner().is_none() {
+        unshare(CloneFlags::CLONE_NEWUSER)?;
+    }
+    chroot(root)?;
+    std::env::set_current_dir("/")
 }
 
 fn limit_resources() -> io::Result<()> {
@@ -96,24 +120,49 @@ fn limit_resources() -> io::Result<()> {
     Ok(())
 }
 
-/// Only the two folders are left of all file systems, and nothing of the network.
-fn limit_files(packages: &Path, work: &Path) -> io::Result<()> {
-    // Of this, an older kernel does what it can: the rest is forbidden below, or is no more than to change what is the program's own.
-    let abi = ABI::V6;
-    let read = AccessFs::from_read(abi);
-    let write = AccessFs::from_all(abi) & !AccessFs::Execute;
-    let beneath = |folder: &Path, access| {
-        PathFd::new(folder).map(|folder| PathBeneath::new(folder, access)).map_err(io::Error::other)
-    };
-    let (packages, work) = (beneath(packages, read)?, beneath(work, write)?);
+/// Of this, an older kernel does what it can: the rest is forbidden below, or is no more than to change what is the program's own.
+const ABI: landlock::ABI = landlock::ABI::V6;
+
+/// What may be opened, and how.
+type Open = Vec<PathBeneath<PathFd>>;
+
+/// The packages are read and executed, the other folder is read and written.
+fn open(packages: &Path, work: &Path) -> io::Result<Open> {
+    Ok(vec![beneath(packages, AccessFs::from_read(ABI))?, beneath(work, written())?])
+}
+
+/// The same, where the packages lie in the other folder: only what lies beside them is written.
+fn open_in_root(packages: &Path, root: &Path) -> io::Result<Open> {
+    let read = AccessFs::from_read(ABI);
+    let mut open = vec![beneath(packages, read)?, beneath(root, read & !AccessFs::Execute)?];
+    for entry in fs_err::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() && entry.path() != packages {
+            open.push(beneath(&entry.path(), written())?);
+        }
+    }
+    Ok(open)
+}
+
+fn written() -> BitFlags<AccessFs> {
+    AccessFs::from_all(ABI) & !AccessFs::Execute
+}
+
+fn beneath(folder: &Path, access: BitFlags<AccessFs>) -> io::Result<PathBeneath<PathFd>> {
+    let folder = PathFd::new(folder).map_err(io::Error::other)?;
+    Ok(PathBeneath::new(folder, access))
+}
+
+/// Only these folders are left of all file systems, and nothing of the network.
+fn limit_files(open: Open) -> io::Result<()> {
+    let open = open.into_iter().map(Ok::<_, RulesetError>);
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(abi))
-        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
-        .and_then(|rules| rules.scope(Scope::from_all(abi)))
+        .handle_access(AccessFs::from_all(ABI))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(ABI)))
+        .and_then(|rules| rules.scope(Scope::from_all(ABI)))
         .and_then(Ruleset::create)
-        .and_then(|rules| rules.add_rule(packages))
-        .and_then(|rules| rules.add_rule(work))
+        .and_then(|rules| rules.add_rules(open))
         .and_then(RulesetCreated::restrict_self)
         .map_err(io::Error::other)?;
     if status.ruleset == RulesetStatus::NotEnforced || !status.no_new_privs {

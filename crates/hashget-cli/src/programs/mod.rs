@@ -53,12 +53,13 @@ impl RunProgram for Confined {
             Some(path) => Stdio::from(File::create_new(path)?),
             None => Stdio::from(words.try_clone()?),
         };
-        give_away(&program.work, 0o700)?;
+        give_away(&program.work, 0o700, &program.packages)?;
         let variable = program.variable.as_ref();
         let variable = variable.map(|(name, value)| format!("{name}={}", value.display()));
         let mut child = Command::new(own_program()?)
             .arg(ARGUMENT)
             .args([&program.packages, &program.work])
+            .arg(if program.own_root { confinement::OWN_ROOT } else { "" })
             .arg(variable.unwrap_or_default())
             .arg(&program.program)
             .args(&program.arguments)
@@ -68,7 +69,7 @@ impl RunProgram for Confined {
             .stderr(Stdio::from(words.try_clone()?))
             .process_group(0)
             .spawn()?;
-        let status = self.watch(&mut child, &program.work, &words, monitor);
+        let status = self.watch(&mut child, program, &words, monitor);
         if status.is_err() {
             stop(&mut child);
         }
@@ -85,7 +86,7 @@ impl Confined {
     fn watch(
         &self,
         child: &mut Child,
-        work: &Path,
+        program: &ProgramCall<'_>,
         words: &File,
         monitor: &dyn Monitor,
     ) -> Result<ExitStatus, ProgramError> {
@@ -100,7 +101,8 @@ impl Confined {
                 return Err(ProgramError::Slow(self.most_time.as_secs()));
             }
             if counted.elapsed() > COUNT {
-                if bytes_in(work).saturating_add(words.metadata()?.len()) > MOST_BYTES {
+                let written = bytes_in(&program.work, &program.packages);
+                if written.saturating_add(words.metadata()?.len()) > MOST_BYTES {
                     return Err(ProgramError::Large(MOST_BYTES));
                 }
                 counted = Instant::now();
@@ -128,12 +130,13 @@ fn own_program() -> io::Result<PathBuf> {
     if own.exists() { Ok(own.to_path_buf()) } else { std::env::current_exe() }
 }
 
-/// What lies in the folder is that of whoever runs the program, who may write over it, and so is the folder.
-fn give_away(folder: &Path, mode: u32) -> io::Result<()> {
+/// What lies in the folder is that of whoever runs the program, who may write over it, and so is the folder; but not what is in `except`.
+fn give_away(folder: &Path, mode: u32, except: &Path) -> io::Result<()> {
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
         match entry.file_type()?.is_dir() {
-            true => give_away(&entry.path(), 0o755)?,
+            true if entry.path() == except => {}
+            true => give_away(&entry.path(), 0o755, except)?,
             false => give(&entry.path())?,
         }
     }
@@ -172,11 +175,12 @@ fn last_words(words: &mut File) -> io::Result<String> {
     Ok(line.map_or(String::new(), |line| format!(": {line}")))
 }
 
-/// Bytes of the files in a folder; of what disappears meanwhile, none.
-fn bytes_in(folder: &Path) -> u64 {
+/// Bytes of the files in a folder, but not in `except`; of what disappears meanwhile, none.
+fn bytes_in(folder: &Path, except: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let bytes = entries.flatten().map(|entry| match entry.metadata() {
-        Ok(found) if found.is_dir() => bytes_in(&entry.path()),
+        Ok(found) if found.is_dir() && entry.path() != except => bytes_in(&entry.path(), except),
+        Ok(found) if found.is_dir() => 0,
         Ok(found) => found.len(),
         Err(_) => 0,
     });

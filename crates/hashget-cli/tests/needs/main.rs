@@ -39,14 +39,16 @@ mod users;
 use std::process::ExitCode;
 
 use hashget_testkit::needs::Need::{
-    Attributes, Flags, Fuse, Holes, Image, Interception, Landlock, Minutes, Mount, OwnProc, Root,
-    Tool,
+    Attributes, Flags, Fuse, Holes, Image, Interception, Landlock, Minutes, Mount, OwnProc,
+    OwnRoot, Root, Tool, UserNamespace,
 };
 use hashget_testkit::needs::{Test, run};
 use hashget_testkit::tests_with_needs;
 
 const TESTS: &[Test] = tests_with_needs![
     programs::a_confined_program_makes_what_the_tree_has: [Landlock, Tool("cc")],
+    programs::a_program_with_a_root_of_its_own_does_not_leave_it: [Landlock, OwnRoot, Tool("cc")],
+    programs::another_user_gives_a_program_a_root_of_its_own: [Landlock, Root, UserNamespace, Tool("cc")],
     programs::what_is_not_asked_for_or_not_right_is_archived: [Landlock, Tool("cc")],
     programs::programs_that_misbehave_cost_what_they_should_make: [Landlock, Tool("cc")],
     programs::a_manifest_runs_no_other_program: [Landlock, Tool("cc")],

@@ -3,26 +3,68 @@
 //! Invariant: the program is real: it is compiled here, and tries what it must not do. That all of it was refused is in what it makes,
 //! so that the digest says so.
 
+use std::os::unix::process::CommandExt as _;
+
 use hashget::model::Digest;
 use hashget_testkit::packages::{TarBuilder, TarEntry, deb};
+use hashget_testkit::trees;
 use serde_json::json;
 
 use crate::support::{Ended, Machine};
 
 const ARCHIVE: &str = "https://archive.example/packages/";
-const INDEX: &str = "usr/lib/modules/1/modules.dep";
+const INDEX: &str = INDEXES.made;
 const RECIPE: &str = "1 by module-index";
+
+/// A user who is not root.
+const USER: &str = "65533";
+
+/// A recipe, and what a program of these tests is for it.
+struct Recipe {
+    package: &'static str,
+    program: &'static str,
+    /// How its first word ends, and how many words there are.
+    called: &'static str,
+    words: usize,
+    /// The file of the tree that it reads, as it opens it, and the one that it makes.
+    source: &'static str,
+    opens: &'static str,
+    made: &'static str,
+}
+
+const INDEXES: Recipe = Recipe {
+    package: "kmod",
+    program: "bin/kmod",
+    called: "depmod",
+    words: 6,
+    source: "usr/lib/modules/1/kernel/a.ko",
+    opens: "lib/modules/1/kernel/a.ko",
+    made: "usr/lib/modules/1/modules.dep",
+};
+/// One whose program sees its folder as its root.
+const HARDWARE: Recipe = Recipe {
+    package: "udev",
+    program: "bin/systemd-hwdb",
+    called: "/.hashget-program/bin/systemd-hwdb",
+    words: 3,
+    source: "usr/lib/udev/hwdb.d/a.hwdb",
+    opens: "/lib/udev/hwdb.d/a.hwdb",
+    made: "usr/lib/udev/hwdb.bin",
+};
 
 /// What every program of these tests begins and ends with.
 const BEGIN: &str = r#"
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
@@ -34,11 +76,11 @@ const BEGIN: &str = r#"
 static FILE *made;
 static void say(const char *what, int is_refused) { fprintf(made, "%s %s\n", what, is_refused ? "refused" : "ALLOWED"); }
 int main(int count, char **words) {
-    if (strcmp(words[0], "depmod") || count != 6) return 3;
-    made = fopen("usr/lib/modules/1/modules.dep", "w");
+    if (strcmp(words[0], CALLED) || count != WORDS) return 3;
+    made = fopen(MADE, "w");
     if (!made) return 4;
     char line[80] = "";
-    FILE *module = fopen("lib/modules/1/kernel/a.ko", "r");
+    FILE *module = fopen(OPENS, "r");
     if (!module || !fgets(line, sizeof line, module)) return 5;
     fprintf(made, "%s", line);
 "#;
@@ -64,7 +106,7 @@ const TRIES: &str = r#"
     say("shares memory", shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0600) < 0);
     say("changes modes", chmod("usr", 0700) < 0 && fchmodat(AT_FDCWD, "usr", 0700, 0) < 0);
     say("changes times", utimensat(AT_FDCWD, "usr", NULL, 0) < 0);
-    say("cuts a file off", truncate("usr/lib/modules/1/kernel/a.ko", 0) < 0);
+    say("cuts a file off", truncate(SOURCE, 0) < 0);
     say("traces", ptrace(PTRACE_TRACEME, 0, 0, 0) < 0);
     say("starts another program", execl("/bin/sh", "sh", "-c", "true", (char *)0) < 0);
     say("takes ten gigabytes", malloc(10UL << 30) == NULL);
@@ -73,11 +115,38 @@ const TRIES: &str = r#"
     say("sees the environment", getenv("HASHGET_DB") == NULL);
 "#;
 
-/// What comes out of it if nothing of that is allowed.
-fn made() -> String {
-    let tried = TRIES.lines().filter_map(|line| line.split('"').nth(1));
-    let lines = tried.filter(|line| !line.starts_with('/')).map(|line| format!("{line} refused\n"));
+/// What one tries besides whose folder is its root.
+const TRIES_TO_LEAVE: &str = r##"
+    say("goes up", open("../../../../../etc/passwd", O_RDONLY) < 0);
+    say("goes up before it opens", chdir("/..") == 0 && chdir("..") == 0 && open("etc/passwd", O_RDONLY) < 0);
+    say("makes another root", mkdir("usr/root", 0700) == 0 && chroot("usr/root") < 0);
+    say("mounts", mount("usr", "usr/root", NULL, MS_BIND, NULL) < 0);
+    say("makes a namespace", unshare(CLONE_NEWUSER) < 0 && unshare(CLONE_NEWNS) < 0);
+    struct __user_cap_header_struct asked = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct has[2];
+    say("has capabilities", syscall(SYS_capget, &asked, has) == 0 && !(has[0].effective | has[1].effective | has[0].permitted | has[1].permitted));
+    say("makes a file at the top", open("/new", O_CREAT | O_WRONLY, 0600) < 0 && mkdir("/newer", 0700) < 0);
+    say("makes a file beside itself", open("/.hashget-program/bin/new", O_CREAT | O_WRONLY, 0600) < 0);
+    say("writes to its own file", open("/.hashget-program/bin/systemd-hwdb", O_WRONLY) < 0);
+    say("removes its own file", unlink("/.hashget-program/bin/systemd-hwdb") < 0);
+    say("moves its folder", rename("/.hashget-program", "/usr/program") < 0 && rename("/.hashget-program", "/other") < 0);
+    say("moves its own file", rename("/.hashget-program/bin/systemd-hwdb", "/usr/program") < 0);
+    say("gives its own file another name", link("/.hashget-program/bin/systemd-hwdb", "/usr/program") < 0);
+    int written = open("/usr/program", O_CREAT | O_WRONLY, 0755);
+    say("executes what it has written", write(written, "#!/.hashget-program/bin/systemd-hwdb\n", 37) == 37 && !close(written)
+        && execl("/usr/program", "program", (char *)0) < 0 && errno == EACCES);
+    say("sees other processes", open("/proc/self/status", O_RDONLY) < 0);
+"##;
+
+/// What comes out of such tries if nothing of that is allowed.
+fn made_by(tries: &str) -> String {
+    let tried = tries.lines().filter_map(|line| line.split_once("say(\"")?.1.split('"').next());
+    let lines = tried.map(|line| format!("{line} refused\n"));
     format!("a module\n{}{}", lines.collect::<String>(), padding())
+}
+
+fn made() -> String {
+    made_by(TRIES)
 }
 
 fn padding() -> String {
@@ -86,30 +155,41 @@ fn padding() -> String {
 
 /// A machine with a tree that has a module and its index, and the packages of a program with this body.
 fn machine(body: &str, index: &str) -> Machine {
+    machine_of(&INDEXES, body, index)
+}
+
+/// The same for any recipe.
+fn machine_of(recipe: &Recipe, body: &str, made: &str) -> Machine {
     let machine = Machine::new();
     let config = format!(
         "program_seconds = 2\n[[archive]]\nsystem = \"debian\"\npackages = \"{ARCHIVE}\"\n"
     );
     machine.write("own-config.toml", config);
-    let source = machine.write("kmod.c", format!("{BEGIN}{body}{END}"));
-    let program = machine.path("kmod");
-    let compiled = std::process::Command::new("cc").arg("-o").args([&program, &source]).status();
+    let Recipe { package: name, program: place, called, words, source, opens, made: makes } =
+        recipe;
+    let defined = format!(
+        "#define CALLED \"{called}\"\n#define WORDS {words}\n#define SOURCE \"{source}\"\n\
+         #define OPENS \"{opens}\"\n#define MADE \"{makes}\"\n"
+    );
+    let text = machine.write("program.c", format!("{defined}{BEGIN}{body}{END}"));
+    let program = machine.path("program");
+    let compiled = std::process::Command::new("cc").arg("-o").args([&program, &text]).status();
     assert!(compiled.unwrap().success());
     let program = fs_err::read(program).unwrap();
     let tar = TarBuilder::new().entry(&TarEntry {
-        name: b"./bin/kmod",
+        name: format!("./{place}").as_bytes(),
         content: &program,
         mode: 0o755,
         ..TarEntry::default()
     });
-    package(&machine, "kmod", "Depends: libc6 (>= 1) | other, nothing-else\n", tar);
+    package(&machine, name, "Depends: libc6 (>= 1) | other, nothing-else\n", tar);
     package(&machine, "libc6", "", libraries());
-    let modules = TarBuilder::new().file("./usr/lib/modules/1/kernel/a.ko", b"a module\n");
-    package(&machine, "linux-image", "", modules.file("./usr/share/doc/x", &[b'x'; 5000]));
-    machine.write("tree/usr/lib/modules/1/kernel/a.ko", "a module\n");
+    let sources = TarBuilder::new().file(&format!("./{source}"), b"a module\n");
+    package(&machine, "linux-image", "", sources.file("./usr/share/doc/x", &[b'x'; 5000]));
+    machine.write(&format!("tree/{source}"), "a module\n");
     machine.write("tree/usr/share/doc/x", [b'x'; 5000]);
     machine.write("tree/etc/own", "mine\n");
-    machine.write(&format!("tree/{INDEX}"), index);
+    machine.write(&format!("tree/{makes}"), made);
     machine
 }
 
@@ -222,6 +302,48 @@ pub(crate) fn the_real_gzip_compresses_what_was_put_together() {
         machine.write("tree/boot/image", &image);
         fs_err::remove_file(machine.path("tree/boot/image.gz")).unwrap();
     }
+}
+
+/// Packs and unpacks, as root or as another user, and compares what was made.
+fn makes_it_in_a_root_of_its_own(machine: &Machine, hashget: &dyn Fn(&[&str]) -> Ended) {
+    let made = fs_err::read_to_string(machine.path("tree").join(HARDWARE.made)).unwrap();
+    let pack = ["pack", "tree", "-f", "home/a.tar.zst", "--unasked", "--no-index"];
+    let ratio = ["--max-fetch-ratio", "1000000", "--derive", "all"];
+    hashget(&[&pack[..], &ratio].concat()).expect(0).says(&["1 by hardware-database"]);
+    hashget(&["unpack", "home/a.tar.zst", "-C", "home/back", "--derive", "all"])
+        .expect(0)
+        .says(&["Proven"]);
+    let back = fs_err::read_to_string(machine.path("home/back").join(HARDWARE.made)).unwrap();
+    assert_eq!(back, made);
+}
+
+pub(crate) fn a_program_with_a_root_of_its_own_does_not_leave_it() {
+    let tries = format!("{TRIES}{TRIES_TO_LEAVE}");
+    let machine = machine_of(&HARDWARE, &tries, &made_by(&tries));
+    trees::folder(&machine.path("."), "home");
+    makes_it_in_a_root_of_its_own(&machine, &|arguments| offline(&machine, arguments));
+}
+
+pub(crate) fn another_user_gives_a_program_a_root_of_its_own() {
+    let tries = format!("{TRIES}{TRIES_TO_LEAVE}");
+    let machine = machine_of(&HARDWARE, &tries, &made_by(&tries));
+    trees::mode(&machine.path("."), 0o755);
+    trees::folder(&machine.path("."), "home");
+    let as_root = [("cp", &["-r", "db", "home/db"][..]), ("chown", &["-R", USER, "home"])];
+    for (program, arguments) in as_root {
+        let mut command = std::process::Command::new(program);
+        assert!(command.args(arguments).current_dir(machine.path("")).status().unwrap().success());
+    }
+    let (home, user) = (machine.path("home"), USER.parse().unwrap());
+    makes_it_in_a_root_of_its_own(&machine, &|arguments| {
+        let arguments = [&["--offline", "--pool", "pool"], arguments].concat();
+        let child = machine.start(&arguments, |command| {
+            command.env("HASHGET_DB", home.join("db")).env("HASHGET_CACHE", home.join("cache"));
+            command.env("HASHGET_STATE", home.join("state")).env("TMPDIR", &home);
+            command.uid(user).gid(user);
+        });
+        Ended::wait(child)
+    });
 }
 
 pub(crate) fn what_is_not_asked_for_or_not_right_is_archived() {

@@ -3,7 +3,7 @@
 //! Invariant: it follows from the folder `packages` alone.
 
 use super::{
-    Call, Parameters, ProgramError, ProgramRecipe, ProgramRun, ProgramScene, Reads, is_below,
+    Call, Parameters, ProgramError, ProgramRecipe, ProgramRun, ProgramScene, Reads, is_below, plain,
 };
 use crate::model::RelPath;
 
@@ -34,8 +34,7 @@ impl ProgramRecipe for MimeDatabase {
     }
 
     fn reads(&self, _: &Parameters, _: &[RelPath]) -> Result<Reads, ProgramError> {
-        let below = vec![RelPath::new(PACKAGES).expect("a plain path")];
-        Ok(Reads { below, ..Reads::default() })
+        Ok(Reads { below: vec![plain(PACKAGES)], ..Reads::default() })
     }
 
     fn call(&self, _: &Parameters, _: &[RelPath]) -> Result<Call, ProgramError> {

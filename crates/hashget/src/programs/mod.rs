@@ -3,13 +3,18 @@
 //! Invariant: a program is run only confined, and only out of packages with the digests that were written down; what it makes counts only
 //! with the digest that was. `docs/derived.md` defines the recipes, and says whom they trust.
 
+mod certificate_bundle;
 mod encoder;
 mod error;
+mod hardware_database;
+mod journal_catalog;
+mod locale_archive;
 mod mime_database;
 mod module_index;
 mod patch;
 mod program_package;
 mod python_bytecode;
+mod settings_schemas;
 mod workshop;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +35,16 @@ use crate::model::{Entry, RelPath};
 use crate::monitor::Monitor;
 
 /// All recipes with a tool, by name.
-const RECIPES: &[&dyn ProgramRecipe] =
-    &[&mime_database::MimeDatabase, &module_index::ModuleIndex, &python_bytecode::PythonBytecode];
+const RECIPES: &[&dyn ProgramRecipe] = &[
+    &certificate_bundle::CertificateBundle,
+    &hardware_database::HardwareDatabase,
+    &journal_catalog::JournalCatalog,
+    &locale_archive::LocaleArchive,
+    &mime_database::MimeDatabase,
+    &module_index::ModuleIndex,
+    &python_bytecode::PythonBytecode,
+    &settings_schemas::SettingsSchemas,
+];
 
 /// What it takes to carry out recipes with a tool.
 #[derive(Debug, Clone)]
@@ -53,11 +66,12 @@ impl Eq for Programs {}
 
 /// Runs foreign programs.
 pub trait RunProgram: fmt::Debug + Send + Sync {
-    /// Runs the program to its end. It can read its two folders and nothing else, write only in the second one, reach no network and no
-    /// other process, and has neither unlimited time nor memory. Nothing of it runs any more when this returns.
+    /// Runs the program to its end. It can read its two folders and nothing else, write only in the second one, but not where that has the
+    /// packages in it, reach no network and no other process, and has neither unlimited time nor memory. Nothing of it runs any more when
+    /// this returns.
     ///
     /// # Errors
-    /// It cannot be confined so, or begun; it fails, or does what it must not; or the monitor asks to stop.
+    /// It cannot be confined so, given its root, or begun; it fails, or does what it must not; or the monitor asks to stop.
     fn run(&self, program: &ProgramCall<'_>, monitor: &dyn Monitor) -> Result<(), ProgramError>;
 }
 
@@ -68,6 +82,8 @@ pub struct ProgramCall<'c> {
     pub packages: PathBuf,
     /// The folder with what it reads, in which it runs, and where it leaves what it makes.
     pub work: PathBuf,
+    /// Is `work` the root of what it sees? Then the packages lie in it, and all paths below are what it sees.
+    pub own_root: bool,
     /// The file that is executed, in the first folder.
     pub program: PathBuf,
     /// Its arguments.
@@ -153,6 +169,8 @@ pub(crate) struct Call {
     /// The name by which it is called, if that decides what it does.
     pub(crate) called: Option<&'static str>,
     pub(crate) arguments: Vec<String>,
+    /// The arguments of further calls, one after the other: each finds what those before it have made.
+    pub(crate) further: Vec<Vec<String>>,
     /// What it reads from its standard input, unless that is a file.
     pub(crate) input: Vec<u8>,
     /// The file in its folder that it reads from its standard input.
@@ -161,6 +179,10 @@ pub(crate) struct Call {
     pub(crate) output_file: Option<&'static str>,
     /// A variable of its environment that is a folder below that of the tool: its name, and the folder.
     pub(crate) home: Option<(&'static str, &'static str)>,
+    /// Is the folder in which it runs the root of what it sees? For programs that write paths into what they make.
+    pub(crate) own_root: bool,
+    /// Files of gzip that it reads, and would start another program for: their contents lie beside them, without the end `.gz`.
+    pub(crate) unpack: Vec<String>,
     /// Links in the folder in which it runs: where, and to what.
     pub(crate) links: &'static [(&'static str, &'static str)],
 }
@@ -190,10 +212,27 @@ pub(crate) fn program_runs(tree: &dyn ProgramScene) -> Vec<ProgramRun> {
     RECIPES.iter().flat_map(|recipe| recipe.propose(tree)).collect()
 }
 
+/// The run that makes the file at `path`, if it is wanted.
+fn run_for(
+    recipe: &'static str,
+    path: &'static str,
+    tree: &dyn ProgramScene,
+    parameters: Parameters,
+) -> Vec<ProgramRun> {
+    let is_wanted = tree.wanted().iter().any(|entry| entry.path.as_bytes() == path.as_bytes());
+    let run = || ProgramRun { recipe, parameters, outputs: vec![plain(path)] };
+    is_wanted.then(run).into_iter().collect()
+}
+
 /// Is `path` that of something in this folder, or further below?
 fn is_below(path: &RelPath, folder: &[u8]) -> bool {
     let rest = path.as_bytes().strip_prefix(folder);
     rest.is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// A path of the recipes' own.
+fn plain(path: &'static str) -> RelPath {
+    RelPath::new(path).expect("a plain path")
 }
 
 /// A parameter of a run.

@@ -155,7 +155,8 @@ impl Unpacking {
         }
         let at = place(root, &parent);
         match std::fs::create_dir(&at) {
-            Ok(()) => {}
+            // Whoever runs the tool may look into it, whatever the mask of modes is.
+            Ok(()) => fs_err::set_permissions(&at, Permissions::from_mode(0o755))?,
             // Of a package before this one: it may be a link, which is not followed.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 if !fs_err::symlink_metadata(&at)?.is_dir() {

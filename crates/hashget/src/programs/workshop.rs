@@ -4,9 +4,9 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::fs::{File, FileTimes};
+use std::fs::{File, FileTimes, Permissions};
 use std::io::{self, Read};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -20,6 +20,9 @@ use crate::tree::TreeRoot;
 
 /// What a program reads, in bytes.
 pub(crate) const MOST_READ_BYTES: u64 = 2 << 30;
+
+/// The folder of the packages in a workshop that is the root of what its program sees: no path of a tree that a recipe reads.
+const PACKAGES: &str = ".hashget-program";
 
 /// See the top.
 pub(crate) struct Workshop<'t> {
@@ -84,33 +87,64 @@ impl<'t> Workshop<'t> {
         monitor: &dyn Monitor,
     ) -> Result<(), ProgramError> {
         let missing = || ProgramError::NoProgram(call.program.clone());
-        let root = self.unpacked.path();
-        let program = [root.join(&call.program), root.join("usr").join(&call.program)]
-            .into_iter()
-            .find(|path| path.is_file())
-            .ok_or_else(missing)?;
-        let (loader, libraries) = loader(root).ok_or_else(missing)?;
-        for (link, target) in call.links {
-            symlink(target, self.folder.path().join(link))?;
-        }
-        let mut arguments: Vec<OsString> = vec!["--library-path".into(), libraries.into()];
-        if let Some(name) = call.called {
-            arguments.extend(["--argv0".into(), name.into()]);
-        }
-        arguments.push(program.into());
-        arguments.extend(call.arguments.iter().map(OsString::from));
-        let of_work = |name| self.folder.path().join(name);
-        let input = call.input_file.map(|name| ProgramInput::File(of_work(name)));
-        let program = ProgramCall {
-            packages: root.to_path_buf(),
-            work: self.folder.path().to_path_buf(),
-            program: loader,
-            arguments,
-            input: input.unwrap_or(ProgramInput::Bytes(&call.input)),
-            output: call.output_file.map(of_work),
-            variable: call.home.map(|(name, below)| (name, root.join(below))),
+        let work = self.folder.path();
+        let (packages, seen) = if call.own_root {
+            link_all(self.unpacked.path(), &work.join(PACKAGES))?;
+            (work.join(PACKAGES), Path::new("/").join(PACKAGES))
+        } else {
+            (self.unpacked.path().to_path_buf(), self.unpacked.path().to_path_buf())
         };
-        runner.run(&program, monitor)
+        let program = [PathBuf::from(&call.program), Path::new("usr").join(&call.program)]
+            .into_iter()
+            .find(|path| packages.join(path).is_file())
+            .ok_or_else(missing)?;
+        let loader = loader(&packages).ok_or_else(missing)?;
+        for (link, target) in call.links {
+            symlink(target, work.join(link))?;
+        }
+        for path in &call.unpack {
+            self.gunzip(path)?;
+        }
+        let of_work = |name| work.join(name);
+        let input = call.input_file.map(|name| ProgramInput::File(of_work(name)));
+        for words in [&call.arguments].into_iter().chain(&call.further) {
+            let mut arguments: Vec<OsString> =
+                vec!["--library-path".into(), libraries(&seen).into()];
+            if let Some(name) = call.called {
+                arguments.extend(["--argv0".into(), name.into()]);
+            }
+            arguments.push(seen.join(&program).into());
+            arguments.extend(words.iter().map(OsString::from));
+            let program = ProgramCall {
+                packages: packages.clone(),
+                work: work.to_path_buf(),
+                own_root: call.own_root,
+                program: seen.join(&loader),
+                arguments,
+                input: input.clone().unwrap_or(ProgramInput::Bytes(&call.input)),
+                output: call.output_file.map(of_work),
+                variable: call.home.map(|(name, below)| (name, seen.join(below))),
+            };
+            runner.run(&program, monitor)?;
+        }
+        Ok(())
+    }
+
+    /// Puts what is in a file of gzip beside it. What is not there, or damaged, is left to the program.
+    fn gunzip(&self, path: &str) -> Result<(), ProgramError> {
+        let packed = self.folder.path().join(path);
+        let Ok(file) = File::open(&packed) else { return Ok(()) };
+        let mut unpacked = fs_err::File::create(packed.with_extension(""))?;
+        let room = self.room.get();
+        let content = &mut flate2::read::MultiGzDecoder::new(file).take(room + 1);
+        let written = match io::copy(content, &mut unpacked) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error.into()),
+            Err(_) => return Ok(()),
+        };
+        let left = room.checked_sub(written).ok_or(ProgramError::ReadsMuch(MOST_READ_BYTES))?;
+        self.room.set(left);
+        Ok(())
     }
 
     /// What the program made at `path`: a regular file, from its start, and its size in bytes. `None` if there is none, or something else.
@@ -134,18 +168,44 @@ const LOADER: Option<(&str, &str)> = if cfg!(target_arch = "x86_64") {
     None
 };
 
-/// The program that loads others, for this processor, and where these find libraries.
-fn loader(root: &Path) -> Option<(PathBuf, String)> {
+/// Name of the folder in which packages have libraries for this processor.
+pub(super) fn triplet() -> &'static str {
+    LOADER.map_or("", |(triplet, _)| triplet)
+}
+
+/// The folders in which packages have libraries.
+const LIBRARIES: [&str; 2] = ["lib", "usr/lib"];
+
+/// The path in `packages` of the program that loads others, for this processor.
+fn loader(packages: &Path) -> Option<PathBuf> {
     let (triplet, name) = LOADER?;
-    let folders = ["lib", "usr/lib"].map(|folder| root.join(folder).join(triplet));
-    let loader = folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file())?;
-    let all: Vec<String> = folders
-        .iter()
-        // Where systemd has what its programs share.
-        .flat_map(|folder| [folder.clone(), folder.join("systemd")])
-        .map(|folder| folder.display().to_string())
-        .collect();
-    Some((loader, all.join(":")))
+    let mut paths = LIBRARIES.iter().map(|folder| Path::new(folder).join(triplet).join(name));
+    paths.find(|path| packages.join(path).is_file())
+}
+
+/// Where programs find libraries, if `packages` is the folder of the packages.
+fn libraries(packages: &Path) -> String {
+    let folders = LIBRARIES.iter().map(|folder| packages.join(folder).join(triplet()));
+    // Where systemd has what its programs share.
+    let all = folders.flat_map(|folder| [folder.clone(), folder.join("systemd")]);
+    let all: Vec<String> = all.map(|folder| folder.display().to_string()).collect();
+    all.join(":")
+}
+
+/// Makes a folder with hard links to all that is in another one: the bytes are there once.
+fn link_all(from: &Path, to: &Path) -> io::Result<()> {
+    fs_err::create_dir(to)?;
+    // Whoever runs the program may look into it.
+    fs_err::set_permissions(to, Permissions::from_mode(0o755))?;
+    for entry in fs_err::read_dir(from)? {
+        let entry = entry?;
+        let (path, link) = (entry.path(), to.join(entry.file_name()));
+        match entry.file_type()?.is_dir() {
+            true => link_all(&path, &link)?,
+            false => fs_err::hard_link(path, link)?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

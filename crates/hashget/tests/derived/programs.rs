@@ -85,16 +85,26 @@ fn scripted(
     (Programs { runner: runner.clone(), archives: vec![scene.origin.url("/")] }, runner)
 }
 
+/// Makes a package for this machine known.
+pub(crate) fn index_of_program(scene: &Scene, name: &str, fields: &str, data: TarBuilder) {
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let control = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
+    let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
+    scene.index(&format!("{name}_1_{architecture}.deb"), &bytes);
+}
+
+/// The path of the program that loads others.
+pub(crate) fn loader() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
+    } else {
+        "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
+    }
+}
+
 /// A tree with modules of a package, a module of its own, and their index; the package of the program is known.
 fn machine() -> (Scene, Snapshot) {
     let scene = Scene::new();
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let package = |name: &str, fields: &str, data: TarBuilder| {
-        let control =
-            format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
-        let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
-        scene.index(&format!("{name}_1_{architecture}.deb"), &bytes);
-    };
     let program = |name: &str| {
         TarBuilder::new().entry(&TarEntry {
             name: name.as_bytes(),
@@ -103,13 +113,8 @@ fn machine() -> (Scene, Snapshot) {
             ..TarEntry::default()
         })
     };
-    package("kmod", "Depends: libc6 (>= 2)\n", program("./bin/kmod"));
-    let loader = if cfg!(target_arch = "aarch64") {
-        "./lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
-    } else {
-        "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-    };
-    package("libc6", "", program(loader));
+    index_of_program(&scene, "kmod", "Depends: libc6 (>= 2)\n", program("./bin/kmod"));
+    index_of_program(&scene, "libc6", "", program(&format!("./{}", loader())));
     let mut modules = TarBuilder::new();
     for number in 0..20 {
         // Two have the same contents.
@@ -117,7 +122,7 @@ fn machine() -> (Scene, Snapshot) {
         modules = modules.file(&format!("./{FOLDER}/kernel/{number}.ko"), content.as_bytes());
         trees::file(&scene.tree(), format!("{FOLDER}/kernel/{number}.ko"), content);
     }
-    package("linux-image", "", modules);
+    index_of_program(&scene, "linux-image", "", modules);
     trees::file(&scene.tree(), format!("{FOLDER}/kernel/own.ko"), "my own module");
     let names = names_below(&scene.tree().join(FOLDER).join("kernel"));
     for name in MADE {
