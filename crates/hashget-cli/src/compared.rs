@@ -7,18 +7,19 @@ use std::path::Path;
 use hashget::archive::{
     Change, Difference, Listing, StoredEntries, differences, manifest_path, read_folder_manifest,
 };
-use hashget::model::manifest::{AnyManifest, ManifestError, Placement};
-use hashget::model::{Digest, Entry, Kind, RelPath, add_bytes};
+use hashget::model::manifest::{AnyManifest, ManifestError, Placement, Regenerable};
+use hashget::model::{Amount, Digest, Entry, Kind, RelPath, add_bytes};
 use hashget::tree::{Entries, ScanOptions, scan};
 
 use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::output::{counted, size};
+use crate::selection::regenerable;
 
 /// One of the trees, as it was read.
 pub(crate) enum Tree {
-    /// A folder.
-    Folder(Entries),
+    /// A folder, and how much in it the other tree's profiles exclude.
+    Folder(Entries, Amount),
     /// An archive.
     Archive(Box<(AnyManifest, StoredEntries)>),
 }
@@ -43,6 +44,8 @@ pub(crate) struct Compared {
     pub(crate) differences: Vec<Difference>,
     /// Where packages lie whose files are not known, and that are not the same on both sides.
     pub(crate) unknown: Vec<String>,
+    /// What the profiles of one side exclude and the other has: it is not compared.
+    pub(crate) regenerable: Amount,
 }
 
 /// Numbers of differences, and by how many bytes files grew and shrank.
@@ -61,6 +64,13 @@ impl Compared {
     /// Puts the largest differences first.
     pub(crate) fn sort_by_weight(&mut self) {
         self.differences.sort_by(|a, b| b.weight().cmp(&a.weight()).then(a.path.cmp(&b.path)));
+    }
+
+    /// What is told of files that profiles exclude, if there are any.
+    pub(crate) fn not_compared(&self) -> Option<String> {
+        let amount = regenerable::amount_text(self.regenerable);
+        (self.regenerable.files > 0)
+            .then(|| format!("{amount} not compared: a profile excluded them from the archive"))
     }
 
     /// Counts them.
@@ -101,27 +111,71 @@ impl Totals {
 }
 
 impl Tree {
-    /// Reads the folder or archive at `path`. A folder into which an archive was only unpacked by tar is that archive.
-    pub(crate) fn read(path: &Path, environment: &Environment<'_>) -> anyhow::Result<Self> {
-        let has_manifest =
-            || path.is_dir() && read_folder_manifest(path, &environment.limits).is_ok();
-        if path != Path::new("-") && path.is_dir() && !has_manifest() {
-            return Self::folder(path, environment);
-        }
-        Ok(Self::Archive(Box::new(archive::contents(path, environment)?)))
+    /// Reads two trees, each the folder or archive at its path. A folder into which an archive was only unpacked by tar is that
+    /// archive.
+    pub(crate) fn read_both(
+        before: &Path,
+        after: &Path,
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<(Self, Self)> {
+        let is_folder = |path: &Path| {
+            let has_manifest = || read_folder_manifest(path, &environment.limits).is_ok();
+            path != Path::new("-") && path.is_dir() && !has_manifest()
+        };
+        let read = |path: &Path| -> anyhow::Result<Self> {
+            Ok(Self::Archive(Box::new(archive::contents(path, environment)?)))
+        };
+        // What an archive's profiles exclude is known before a folder is read.
+        Ok(match (is_folder(before), is_folder(after)) {
+            (false, false) => (read(before)?, read(after)?),
+            (true, true) => {
+                (Self::folder(before, &[], environment)?, Self::folder(after, &[], environment)?)
+            }
+            (false, true) => {
+                let before = read(before)?;
+                let after = Self::folder(after, before.excluded(), environment)?;
+                (before, after)
+            }
+            (true, false) => {
+                let after = read(after)?;
+                (Self::folder(before, after.excluded(), environment)?, after)
+            }
+        })
     }
 
-    /// Reads a folder.
-    pub(crate) fn folder(path: &Path, environment: &Environment<'_>) -> anyhow::Result<Self> {
+    /// What its profiles exclude.
+    fn excluded(&self) -> &[Regenerable] {
+        match self {
+            Self::Folder(..) => &[],
+            Self::Archive(archive) => archive.0.regenerable(),
+        }
+    }
+
+    /// Reads a folder, without what is `excluded` by profiles of the tree with which it is compared.
+    pub(crate) fn folder(
+        path: &Path,
+        excluded: &[Regenerable],
+        environment: &Environment<'_>,
+    ) -> anyhow::Result<Self> {
         let options = ScanOptions {
+            regenerable: regenerable::globs(excluded),
             cache: environment.scan_cache(),
             jobs: environment.jobs,
             ..ScanOptions::default()
         };
-        let mut entries = scan(path, &options, environment.console)?.entries;
+        let scanned = scan(path, &options, environment.console)?;
+        let (mut entries, regenerable) = (scanned.entries, scanned.regenerable);
         let own = entries.position(&manifest_path());
         entries.retain(|index| Some(index) != own);
-        Ok(Self::Folder(entries))
+        Ok(Self::Folder(entries, regenerable.into_values().sum()))
+    }
+
+    /// What it has and the other tree's profiles exclude.
+    pub(crate) fn regenerable(&self) -> Amount {
+        match self {
+            Self::Folder(_, regenerable) => *regenerable,
+            Self::Archive(_) => Amount::default(),
+        }
     }
 
     fn side<'t>(
@@ -130,7 +184,7 @@ impl Tree {
         environment: &Environment<'_>,
     ) -> anyhow::Result<Side<'t>> {
         let (manifest, stored) = match self {
-            Self::Folder(entries) => return Ok(Side::Folder(entries)),
+            Self::Folder(entries, _) => return Ok(Side::Folder(entries)),
             Self::Archive(archive) => (&archive.0, std::mem::take(&mut archive.1)),
         };
         let listing = knowledge.list(manifest, stored, &|_| true, environment)?;
@@ -175,6 +229,7 @@ pub(crate) fn compare(
     knowledge: &Knowledge,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Compared> {
+    let regenerable = [before.regenerable(), after.regenerable()].into_iter().sum();
     let before = before.side(knowledge, environment)?;
     let after = after.side(knowledge, environment)?;
     let mut places: Vec<&[u8]> = Vec::new();
@@ -185,7 +240,7 @@ pub(crate) fn compare(
     places.sort_unstable();
     places.dedup();
     let is_known = |path: &RelPath| !places.iter().any(|to| path.as_bytes().starts_with(to));
-    let mut compared = Compared::default();
+    let mut compared = Compared { regenerable, ..Compared::default() };
     differences(before.entries(), after.entries(), &mut |difference| {
         let is_both = matches!(difference.change, Change::Changed(_) | Change::Unknown);
         if is_both || is_known(&difference.path) {

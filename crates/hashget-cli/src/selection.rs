@@ -12,6 +12,9 @@ use hashget::tree::FileSystems;
 use crate::exit::UsageError;
 use crate::values;
 
+pub(crate) mod profiles;
+pub(crate) mod regenerable;
+
 /// What is part of the tree.
 #[derive(Debug, Args)]
 pub(crate) struct Selection {

@@ -35,8 +35,7 @@ pub(crate) struct Diff {
 impl Diff {
     pub(crate) fn run(&self, environment: &Environment<'_>) -> anyhow::Result<()> {
         let console = environment.console;
-        let mut before = Tree::read(&self.before, environment)?;
-        let mut after = Tree::read(&self.after, environment)?;
+        let (mut before, mut after) = Tree::read_both(&self.before, &self.after, environment)?;
         let knowledge = Knowledge::new(environment, self.fetch)?.with_digests();
         let mut compared = compare(&mut before, &mut after, &knowledge, environment)?;
         compared.sort_by_weight();
@@ -59,8 +58,12 @@ impl Diff {
             "not_compared": totals.unknown,
             "bytes_added": totals.bytes_added,
             "bytes_removed": totals.bytes_removed,
+            "regenerable_files": compared.regenerable.files,
+            "regenerable_bytes": compared.regenerable.bytes,
         });
-        console.summary("diff", body, &totals.lines())?;
+        let mut lines = totals.lines();
+        lines.extend(compared.not_compared());
+        console.summary("diff", body, &lines)?;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ use crate::exit::{self, UsageError};
 use crate::output::counted;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer};
 use crate::selection::Selection;
+use crate::selection::profiles::Profiles;
 
 mod answer;
 mod archived;
@@ -47,6 +48,9 @@ pub(crate) struct Explain {
     selection: Selection,
 
     #[command(flatten)]
+    profiles: Profiles,
+
+    #[command(flatten)]
     whole_system: WholeSystem,
 
     #[command(flatten)]
@@ -70,7 +74,7 @@ impl Explain {
             self.check_options()?;
             return archived::explain(archive, &self.paths, environment);
         }
-        let options = &pack_options(environment, &self.selection, &self.reliance)?;
+        let options = &self.pack_options(environment)?;
         let counts = with_packer(environment, no_sources(), |packer| {
             let mut counts = Counts::default();
             if let Some(tree) = &self.tree {
@@ -157,13 +161,22 @@ impl Explain {
         explained.with_context(|| format!("cannot explain {}", file.display()))
     }
 
+    fn pack_options<'a>(&self, environment: &Environment<'_>) -> anyhow::Result<PackOptions<'a>> {
+        let manifest_version = self.manifest.version();
+        let options = pack_options(environment, &self.selection, &self.reliance)?;
+        Ok(PackOptions {
+            profile: self.profiles.items(manifest_version)?,
+            manifest_version,
+            ..options
+        })
+    }
+
     fn options<'a>(
         &self,
         tree: &Path,
         environment: &Environment<'_>,
     ) -> anyhow::Result<PackOptions<'a>> {
-        let mut options = pack_options(environment, &self.selection, &self.reliance)?;
-        options.manifest_version = self.manifest.version();
+        let mut options = self.pack_options(environment)?;
         self.whole_system.exclude(tree, &mut options)?;
         Ok(options)
     }
@@ -197,6 +210,7 @@ impl Explain {
     /// Options of `pack` make no sense for an archive, whose contents are already decided.
     fn check_options(&self) -> Result<(), UsageError> {
         if self.selection.is_given()
+            || self.profiles.is_given()
             || self.whole_system.no_default_excludes
             || self.reliance.is_given()
             || self.manifest.version() != ManifestVersion::Two

@@ -11,7 +11,7 @@ use hashget::archive::{Outlook, RequiredPackage, Requirements, Risk};
 use hashget::classify::class_of;
 use hashget::error::ErrorClass;
 use hashget::fetch::shown;
-use hashget::model::manifest::AnyManifest;
+use hashget::model::manifest::{AnyManifest, Regenerable};
 use hashget::model::{Amount, Timestamp};
 use hashget::monitor::{Monitor, ProblemKind};
 use hashget::wording;
@@ -23,6 +23,7 @@ use crate::archive;
 use crate::derive::{amounts_record, derived_text, pieces_text};
 use crate::environment::Environment;
 use crate::output::{Console, columns, counted, day, safe, size};
+use crate::selection::regenerable;
 
 /// Show what an archive needs: packages, hosts, sizes, evidence, expiry
 #[derive(Debug, Args)]
@@ -65,11 +66,14 @@ impl Info {
                 let record = json!({ "host": host, "packages": packages, "package_bytes": bytes });
                 console.record("host", record)?;
             }
+            regenerable::records(console, manifest.regenerable())?;
         } else {
-            print(console, &requirements, known.as_ref())?;
+            print(console, &requirements, known.as_ref(), manifest.regenerable())?;
         }
+        let mut record = record(&requirements, known.as_ref());
+        record["profiles"] = regenerable::profiles_record(manifest.regenerable());
         let lines: Vec<String> = archive::unread(&self.archive).into_iter().collect();
-        console.summary("info", record(&requirements, known.as_ref()), &lines)?;
+        console.summary("info", record, &lines)?;
         Ok(())
     }
 }
@@ -176,9 +180,18 @@ fn print(
     console: &Console,
     requirements: &Requirements,
     known: Option<&Outcome>,
+    excluded: &[Regenerable],
 ) -> anyhow::Result<()> {
     for line in columns("ll", &facts(requirements, known)) {
         console.line(&line)?;
+    }
+    if !excluded.is_empty() {
+        console.line("")?;
+        let with_reasons = console.is_verbose();
+        let table = regenerable::table(excluded, with_reasons);
+        for line in columns(regenerable::alignment(with_reasons), &table) {
+            console.line(&line)?;
+        }
     }
     if requirements.packages.is_empty() {
         return Ok(());

@@ -21,6 +21,7 @@ use crate::output::standard;
 use crate::packing::{Format, Reliance, WholeSystem, pack_options, with_packer_in_any_case};
 use crate::publishers::Asking;
 use crate::selection::Selection;
+use crate::selection::profiles::Profiles;
 use crate::values;
 
 mod destination;
@@ -69,6 +70,9 @@ pub(crate) struct Pack {
 
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    profiles: Profiles,
 
     #[command(flatten)]
     whole_system: WholeSystem,
@@ -298,6 +302,7 @@ impl Pack {
                 Names::All => NamesKept::All,
                 Names::None => NamesKept::None,
             },
+            profile: self.profiles.items(self.manifest.version())?,
             with_restorer: self.with_restorer,
             manifest_version: self.manifest.version(),
             detectors: environment.detectors(&self.detect, &tree.folder)?,

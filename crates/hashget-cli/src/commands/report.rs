@@ -26,6 +26,7 @@ use crate::output::{counted, safe, size, standard};
 use crate::output_file::OutputFile;
 use crate::packing::{Reliance, WholeSystem, pack_options, with_packer};
 use crate::selection::Selection;
+use crate::selection::profiles::Profiles;
 
 mod page;
 mod restorable;
@@ -48,6 +49,9 @@ pub(crate) struct Report {
 
     #[command(flatten)]
     selection: Selection,
+
+    #[command(flatten)]
+    profiles: Profiles,
 
     #[command(flatten)]
     whole_system: WholeSystem,
@@ -121,6 +125,7 @@ impl Report {
 
     fn manifest(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
         if self.selection.is_given()
+            || self.profiles.is_given()
             || self.whole_system.no_default_excludes
             || self.reliance.is_given()
         {
@@ -134,6 +139,7 @@ impl Report {
     /// The manifest that a backup of the folder would have, with the current HashDB.
     fn draft(&self, environment: &Environment<'_>) -> anyhow::Result<AnyManifest> {
         let mut options = pack_options(environment, &self.selection, &self.reliance)?;
+        options.profile = self.profiles.items(options.manifest_version)?;
         self.whole_system.exclude(&self.archive, &mut options)?;
         let context = || format!("cannot scan {}", self.archive.display());
         let json = with_packer(environment, no_sources(), |packer| {
@@ -194,6 +200,7 @@ impl Report {
             archive_bytes,
             hosts: &hosts,
             packages: &manifest.packages,
+            regenerable: &manifest.regenerable,
             restorable,
             since: since.as_ref(),
             now: &now,

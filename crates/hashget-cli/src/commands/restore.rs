@@ -17,6 +17,7 @@ use crate::environment::{self, Environment};
 use crate::exit::UsageError;
 use crate::output::{Console, counted, safe, size};
 use crate::parts::Supplies;
+use crate::selection::regenerable;
 
 pub(super) mod planned;
 
@@ -219,6 +220,7 @@ pub(super) fn report(
         "removed": summary.removed.len(),
         "left": summary.left.entries,
         "proven": summary.proven,
+        "profiles": regenerable::profiles_record(&summary.regenerable),
         "accepted_files": taken.as_ref().map(|taken| taken.files),
         "accepted_packages": taken.as_ref().map(|taken| taken.packages),
     });
@@ -247,6 +249,7 @@ fn lines(target: &Path, summary: &Summary, taken: Option<&Taken>, is_part: bool)
     lines.extend(removed(summary));
     lines.extend(missing(target, summary, is_part));
     lines.extend(if is_part { proof_of_part(summary) } else { proof(summary) });
+    lines.extend(regenerable::to_do(&summary.regenerable).filter(|_| !is_part));
     lines
 }
 

@@ -77,6 +77,7 @@ impl Verify {
         if let Some(folder) = &self.against {
             let is_wrong = stored.as_ref().is_some_and(|stored| stored.wrong > 0);
             let lines = self.archive_lines(stored.as_ref());
+            let excluded = manifest.regenerable().to_vec();
             let tree = match &manifest {
                 AnyManifest::V2(manifest) => Some(manifest.tree.sha256),
                 AnyManifest::V1(_) => None,
@@ -87,7 +88,8 @@ impl Verify {
                 Some(manifest) => self.packed(manifest, environment),
                 None => self.packed(archive::manifest(&self.archive, environment)?, environment),
             };
-            return against::verify(folder, (tree, packed), is_wrong, lines, environment);
+            let packed = against::Packed { tree, excluded, read: packed };
+            return against::verify(folder, packed, is_wrong, lines, environment);
         }
         let archive = supplements::archive_of(&self.archive, &manifest);
         let supplemented = supplements::offered(&[], environment)?.complete(&archive);

@@ -16,6 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::checked::{bytes, checked, http};
 use super::nights::{self, full_every, recipients, share, snapshot, streams};
+use crate::selection::profiles::Profile;
 use crate::values;
 
 /// Names that a job cannot have: they are commands.
@@ -58,6 +59,8 @@ pub(super) struct Section {
     streams: BTreeMap<String, String>,
     #[serde(default)]
     exclude: Vec<String>,
+    #[serde(default, deserialize_with = "nights::profiles")]
+    profile: Vec<Profile>,
     #[serde(default)]
     exclude_caches: bool,
     #[serde(default)]
@@ -149,7 +152,7 @@ impl Section {
             name: name.to_owned(),
             host: self.host.clone().unwrap_or_else(|| host.to_owned()),
             sources: self.sources.iter().map(in_folder).collect(),
-            options: self.options_of_pack(),
+            options: self.options_of_pack(folder),
             encrypt: self.encrypt.clone(),
             to: self.to.iter().map(|to| destination_from(to, folder)).collect(),
             keep: Keep {
@@ -185,12 +188,15 @@ impl Section {
     }
 
     /// The keys that are options of `pack`, as words, and then `options`.
-    fn options_of_pack(&self) -> Vec<String> {
+    fn options_of_pack(&self, folder: &Path) -> Vec<String> {
         let file_systems =
             if self.one_file_system { "--one-file-system" } else { "--local-file-systems" };
         let mut words = vec![file_systems.to_owned()];
         for pattern in &self.exclude {
             words.extend(["--exclude".to_owned(), pattern.clone()]);
+        }
+        for profile in &self.profile {
+            words.extend(["--profile".to_owned(), profile.below(folder)]);
         }
         for name in &self.exclude_if_present {
             words.extend(["--exclude-if-present".to_owned(), name.clone()]);
@@ -343,6 +349,14 @@ mod tests {
     }
 
     #[test]
+    fn profiles_are_options_and_their_files_lie_beside_the_configuration() {
+        let job = "[backup.a]\nsources = [\"/\"]\nto = [\"/srv\"]\nprofile = [\"server\", \"own.toml\"]\n";
+        let words = parse(job).unwrap()[0].options.join(" ");
+        let expected = "--local-file-systems --profile server --profile /etc/hashget/own.toml";
+        assert_eq!(words, expected);
+    }
+
+    #[test]
     fn a_command_encrypts_as_a_text_of_its_own() {
         let job = "[backup.a]\nsources = [\"/\"]\nto = [\"/srv\"]\nencrypt = \"gpg -e\"\n";
         assert_eq!(parse(job).unwrap()[0].encrypt, ["exec:gpg -e"]);
@@ -378,6 +392,7 @@ mod tests {
             (with("keep = { dayly = 7 }"), ["line 4", "dayly"]),
             (with("keep = { daily = -1 }"), ["line 4", "daily"]),
             (with("keep = { within = \"soon\" }"), ["line 4", "expected a time"]),
+            (with("profile = [\"desktop\"]"), ["line 4", "server, workstation"]),
             (with("share = \"chains\""), ["line 4", "expected \"reflink\""]),
             (with("streams = { \"/a\" = \"true\" }"), ["line 4", "absolute"]),
             (with("streams = { a = \" \" }"), ["line 4", "expected a command"]),

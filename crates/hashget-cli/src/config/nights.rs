@@ -11,6 +11,7 @@ use hashget_backup::job::{Share, SnapshotKind};
 use serde::{Deserialize, Deserializer};
 
 use super::checked::checked;
+use crate::selection::profiles::{Profile, profile};
 use crate::values;
 
 /// The shortest time in which nights hang on one archive.
@@ -32,6 +33,15 @@ pub(super) fn streams<'de, D: Deserializer<'de>>(
             }
         }
         Ok(streams)
+    })
+}
+
+/// Profiles, by their names or files.
+pub(super) fn profiles<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Profile>, D::Error> {
+    checked(deserializer, |profiles: Vec<String>| {
+        profiles.iter().map(|text| profile(text)).collect()
     })
 }
 

@@ -119,8 +119,11 @@ impl Packer<'_> {
         let root = TreeRoot::open(folder).map_err(unreadable)?;
         let entry = read_entry(file).map_err(unreadable)?;
         let path = entry.path.clone();
+        let regenerable = options.regenerable(folder)?.first_match(root.path(), &path);
+        let regenerable = regenerable.map(Absence::Regenerable);
         let absence = match entry.kind {
             Kind::Socket => Some(Absence::Socket),
+            _ if regenerable.is_some() => regenerable,
             _ if options.excluded(folder)?.matches(root.path(), &path) => Some(Absence::Excluded),
             Kind::File { size } if options.exclude_larger_than.is_some_and(|most| size > most) => {
                 Some(Absence::TooLarge)
@@ -130,7 +133,8 @@ impl Packer<'_> {
         };
         let entries = if absence.is_some() { Vec::new() } else { vec![entry] };
         let absent = absence.map(|absence| (path.clone(), absence)).into_iter().collect();
-        let scan = Scan { root, entries: Entries::new(entries), absent };
+        let scan =
+            Scan { root, entries: Entries::new(entries), absent, regenerable: BTreeMap::new() };
         self.explain_scan(scan, &[path], options, monitor)
     }
 

@@ -218,7 +218,8 @@ impl Packer<'_> {
         let output = output.open()?;
         let files = output.as_ref().map(|output| output.files.clone()).unwrap_or_default();
         let mut scan = self.scan(tree, files, options, monitor)?;
-        let mut summary = Summary::default();
+        let regenerable = options::regenerable(&options.profile, &scan);
+        let mut summary = Summary { regenerable, ..Summary::default() };
         let first = first_verdicts(&scan, options)?;
         let Planned { mut plan, version_one } =
             self.plan_in_any_case(&scan, &first, options, &mut summary, monitor)?;
@@ -328,6 +329,7 @@ impl Packer<'_> {
             snapshot: options.snapshot.clone(),
             supplied: options.supplied.clone(),
             exclude: options.excluded(tree)?,
+            regenerable: options.regenerable(tree)?,
             exclude_caches: options.exclude_caches,
             exclude_if_present: options.exclude_if_present.clone(),
             exclude_larger_than: options.exclude_larger_than,

@@ -10,10 +10,11 @@ use crate::codec::Codec;
 use crate::derived::Derive;
 use crate::detectors::{Detector, Machine};
 use crate::fetch::ManagedPool;
-use crate::model::Evidence;
+use crate::model::manifest::{ProfileItem, Regenerable};
+use crate::model::{Amount, Evidence};
 use crate::places::Policy;
 use crate::programs::Programs;
-use crate::tree::{BadGlob, FileSystems, Globs, Selected, Supplied};
+use crate::tree::{BadGlob, FileSystems, Globs, Scan, Selected, Supplied};
 
 /// Which files have their digest in the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,9 @@ pub struct PackOptions<'a> {
     pub exclude: Vec<String>,
     /// Further ones, which may match nothing.
     pub exclude_by_default: Vec<String>,
+    /// What profiles exclude, since programs make it again. It is counted, and recorded in the manifest. Only with
+    /// [`ManifestVersion::Two`].
+    pub profile: Vec<ProfileItem>,
     /// Patterns of files that are archived without a look-up.
     pub skip: Vec<String>,
     /// Exclude folders marked by a `CACHEDIR.TAG`.
@@ -165,6 +169,20 @@ impl PackOptions<'_> {
         let patterns = self.exclude.iter().chain(&self.exclude_by_default);
         Globs::for_tree(patterns.map(String::as_str), tree)
     }
+
+    /// What programs make again of the tree at `tree`: patterns with the numbers of [`Self::profile`].
+    pub(super) fn regenerable(&self, tree: &Path) -> Result<Globs, BadGlob> {
+        Globs::for_tree(self.profile.iter().map(|item| &*item.pattern), tree)
+    }
+}
+
+/// What was excluded by which item of `profile`.
+pub(super) fn regenerable(profile: &[ProfileItem], scan: &Scan) -> Vec<Regenerable> {
+    let of_item = |(&number, amount): (&usize, &Amount)| {
+        let (item, Amount { files, bytes }) = (profile.get(number)?.clone(), *amount);
+        Some(Regenerable { item, files, bytes })
+    };
+    scan.regenerable.iter().filter_map(of_item).collect()
 }
 
 impl Default for PackOptions<'_> {
@@ -175,6 +193,7 @@ impl Default for PackOptions<'_> {
             supplied: Vec::new(),
             exclude: Vec::new(),
             exclude_by_default: Vec::new(),
+            profile: Vec::new(),
             skip: Vec::new(),
             exclude_caches: false,
             exclude_if_present: Vec::new(),

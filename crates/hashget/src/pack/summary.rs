@@ -10,7 +10,7 @@ use super::heaviest::{Heavy, heaviest};
 use super::plan::{PackageUse, Plan};
 use super::verdict::{Reason, Verdict};
 use crate::archive::{ReliedOn, RequiredPackage, Together, together_of};
-use crate::model::manifest::ManifestError;
+use crate::model::manifest::{ManifestError, Regenerable};
 use crate::model::{Amount, Entry, Kind, RelPath, add_bytes};
 use crate::monitor::{Event, Monitor};
 use crate::places::Place;
@@ -49,6 +49,8 @@ pub struct Summary {
     pub relied_on: Vec<ReliedOn>,
     /// Packages that were not used because downloading them would cost more than they save.
     pub not_worth: Vec<PackageUse>,
+    /// What profiles excluded, since programs make it again; it is in none of the other numbers.
+    pub regenerable: Vec<Regenerable>,
     /// Size of the archive in bytes; 0 for a dry run.
     pub archive_bytes: u64,
     /// Bytes of it that were copied from an earlier archive.

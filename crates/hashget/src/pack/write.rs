@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use super::attributes;
 use super::open_file::{Listeners, OpenFile};
+use super::options::regenerable;
 use super::plan::Plan;
 use super::restorer;
 use super::tar_writer::{TarOutput, TarWriter, Upcoming};
@@ -84,6 +85,7 @@ pub(super) fn with_manifest<R>(
         links: plan.links(entries),
         renamed: renamed(entries),
         pieces: plan.pieces.clone(),
+        regenerable: regenerable(&options.profile, scan),
     };
     let done = work(&|output| manifest.write_json(output));
     plan.packages = manifest.packages;

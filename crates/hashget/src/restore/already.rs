@@ -40,6 +40,7 @@ pub(super) fn all_done(
         return Ok(None);
     }
     let mut summary = Summary {
+        regenerable: manifest.regenerable.clone(),
         entries: expected,
         files: manifest.tree.files,
         bytes: manifest.tree.bytes,

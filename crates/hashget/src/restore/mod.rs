@@ -49,7 +49,9 @@ use crate::archive::{self, ArchiveError, manifest_path};
 use crate::derived::Derive;
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
-use crate::model::manifest::{AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1};
+use crate::model::manifest::{
+    AnyManifest, EntryTable, Manifest, ManifestHeader, ManifestV1, Regenerable,
+};
 use crate::model::{RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Total};
 use crate::programs::Programs;
@@ -160,6 +162,8 @@ pub struct Summary {
     /// Is the tree digest right, and everything on the disk as it was packed, except `not_asked_for` and `strays`? `None`
     /// for version 1, and if something is missing, left as it was, or not as it was packed.
     pub proven: Option<bool>,
+    /// What the backup never had, by profiles, since programs make it again.
+    pub regenerable: Vec<Regenerable>,
 }
 
 impl Restorer<'_> {
@@ -314,7 +318,8 @@ impl Restorer<'_> {
         packages::restore_packages(&run, &manifest.packages)?;
         run.finish_files(&manifest.packages)?;
         let summary = finish::finish(run, target, manifest, extracted, options)?;
-        Ok(Summary { packages: count(manifest.packages.len()), ..summary })
+        let regenerable = manifest.regenerable.clone();
+        Ok(Summary { packages: count(manifest.packages.len()), regenerable, ..summary })
     }
 
     /// As [`Restorer::fill`], for the Python tool's manifest.

@@ -76,6 +76,13 @@ impl Set {
     }
 }
 
+impl Set {
+    /// The number of the first pattern that matches.
+    fn first(&self, path: &Path) -> Option<usize> {
+        self.globs.matches(path).into_iter().map(|glob| self.patterns[glob]).min()
+    }
+}
+
 impl Globs {
     /// Parses `patterns`, for any tree: they are compared as they are.
     pub fn new<T: AsRef<str>>(patterns: &[T]) -> Result<Self, BadGlob> {
@@ -146,6 +153,23 @@ impl Globs {
         found
     }
 
+    /// The number of the first pattern that matches this entry of the tree at `root`. It does not count as a use.
+    pub fn first_match(&self, root: &Path, path: &RelPath) -> Option<usize> {
+        if self.used.is_empty() || path.is_root() {
+            return None;
+        }
+        let relative = Path::new(OsStr::from_bytes(path.as_bytes()));
+        let tops = std::iter::once(root).chain(self.given.as_deref());
+        let absolute = tops.filter_map(|top| self.absolute.first(&top.join(relative))).min();
+        self.relative.first(relative).into_iter().chain(absolute).min()
+    }
+
+    /// The same of this entry, or a folder that contains it.
+    pub fn first_match_within(&self, root: &Path, path: &RelPath) -> Option<usize> {
+        let above = std::iter::successors(Some(path.clone()), RelPath::parent);
+        above.filter_map(|path| self.first_match(root, &path)).min()
+    }
+
     /// Does a pattern match this entry, or a folder that contains it?
     pub fn matches_within(&self, root: &Path, path: &RelPath) -> bool {
         !self.used.is_empty()
@@ -214,6 +238,18 @@ mod tests {
             assert_eq!(globs.unused().count(), usize::from(!expected), "{pattern} {path}");
         }
         assert!(Globs::new(&["a["]).is_err());
+    }
+
+    #[test]
+    fn the_first_pattern_that_matches_is_known() {
+        let globs = Globs::new(&["none", "/top/a/*", "b", "./a/b"]).unwrap();
+        let first = |path: &str| globs.first_match(Path::new("/top"), &RelPath::new(path).unwrap());
+        assert_eq!(
+            [first("a/b"), first("b"), first("a"), first("c/b/d")],
+            [Some(1), Some(2), None, None]
+        );
+        let within = globs.first_match_within(Path::new("/top"), &RelPath::new("c/b/d").unwrap());
+        assert_eq!((within, globs.unused().count()), (Some(2), 4));
     }
 
     #[test]

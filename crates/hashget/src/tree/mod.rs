@@ -13,6 +13,7 @@ mod find;
 mod globs;
 mod hashing;
 mod inspect;
+mod measure;
 mod open;
 mod order;
 mod scan_cache;
@@ -23,6 +24,7 @@ mod through_links;
 mod walk;
 mod work;
 
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsString};
 use std::os::fd::AsFd as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -46,7 +48,7 @@ pub use supplied::Supplied;
 pub use through_links::literally;
 
 use crate::error::ErrorClass;
-use crate::model::{Digest, Entry, Kind, RelPath};
+use crate::model::{Amount, Digest, Entry, Kind, RelPath};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Step, Total};
 use scan_cache::ScanCache;
 
@@ -57,6 +59,8 @@ pub struct ScanOptions {
     pub selected: Selected,
     /// What is not part of the tree.
     pub exclude: Globs,
+    /// What is not part of the tree either, and is counted: programs make it again.
+    pub regenerable: Globs,
     /// Exclude what a `CACHEDIR.TAG` marks as a cache; the folder and its tag stay.
     pub exclude_caches: bool,
     /// Exclude the contents of folders that have a file of one of these names, which stays.
@@ -86,6 +90,7 @@ impl Default for ScanOptions {
         Self {
             selected: Selected::default(),
             exclude: Globs::default(),
+            regenerable: Globs::default(),
             exclude_caches: false,
             exclude_if_present: Vec::new(),
             exclude_larger_than: None,
@@ -112,6 +117,8 @@ pub struct Scan {
     pub entries: Entries,
     /// What is not part of the tree, by path: the entry, or everything below it.
     pub absent: Vec<(RelPath, Absence)>,
+    /// What programs make again: how much each pattern matched first, by its number.
+    pub regenerable: BTreeMap<usize, Amount>,
 }
 
 /// Why something in the folder is not part of the tree.
@@ -119,6 +126,8 @@ pub struct Scan {
 pub enum Absence {
     /// It, or a folder that contains it, matches an exclude pattern.
     Excluded,
+    /// It, or a folder that contains it, matches the pattern with this number of what programs make again.
+    Regenerable(usize),
     /// It lies in a folder that a `CACHEDIR.TAG` marks as a cache.
     OfCache,
     /// It lies in a folder with a file of a name that excludes what is beside it.
@@ -144,6 +153,7 @@ impl Absence {
             Self::OtherFileSystem => Some("another file system is mounted here"),
             Self::Socket => Some("a socket exists only while its program runs"),
             Self::Excluded
+            | Self::Regenerable(_)
             | Self::OfCache
             | Self::OfMarkedFolder
             | Self::TooLarge
@@ -210,13 +220,13 @@ pub fn scan(root: &Path, options: &ScanOptions, monitor: &dyn Monitor) -> Result
     });
     let found = walk::walk(&root, options, cache.as_ref(), &progress, monitor);
     drop(progress);
-    let walk::Walked { entries, several_names, lines, absent } = found?;
+    let walk::Walked { entries, several_names, lines, absent, regenerable } = found?;
     let cache = cache.filter(|_| !options.for_explaining);
     if let Some(Err(error)) = cache.map(|cache| cache.save(lines)) {
         monitor.problem(ProblemKind::Note, &name, format!("cannot keep the scan cache: {error}"));
     }
     let entries = supplied::with(Entries::linked_by(entries, several_names), &options.supplied)?;
-    Ok(Scan { root, entries, absent })
+    Ok(Scan { root, entries, absent, regenerable })
 }
 
 /// Reads the single entry at `path`, without anything below it. A symbolic link in the last component is not

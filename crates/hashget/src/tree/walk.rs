@@ -4,6 +4,7 @@
 //! hashed before further folders are opened, so that few folders are open at a time, however deep or wide the
 //! tree is.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
@@ -17,13 +18,14 @@ use rustix::fs::{Mode, OFlags, RawDir, SeekFrom, openat, seek};
 use rustix::io::Errno;
 
 use super::inspect::{Attributes, Inspected, attributes, inspect, procfs_path};
+use super::measure::Met;
 use super::open::TreeRoot;
 use super::order::{arrange, places};
 use super::scan_cache::{Line, ScanCache};
 use super::tasks::Tasks;
 use super::work::Work;
 use super::{Absence, ScanError, ScanOptions};
-use crate::model::{Entry, RelPath};
+use crate::model::{Amount, Entry, RelPath};
 use crate::monitor::{Event, Interrupted, Monitor, ProblemKind, Running};
 use crate::parallel;
 
@@ -46,6 +48,8 @@ pub(super) struct Walked {
     pub(super) lines: Vec<Line>,
     /// What is not part of the tree, by path.
     pub(super) absent: Vec<(RelPath, Absence)>,
+    /// What programs make again, by the numbers of patterns.
+    pub(super) regenerable: BTreeMap<usize, Amount>,
 }
 
 pub(super) fn walk(
@@ -66,6 +70,7 @@ pub(super) fn walk(
         devices: Mutex::default(),
         tasks: Tasks::new(jobs),
         folders: AtomicU32::new(1),
+        met: Met::default(),
         entries: Mutex::default(),
     };
     let (open, names) = walker.open(RelPath::root(), None).map_err(unreadable)?;
@@ -99,12 +104,16 @@ pub(super) fn walk(
 fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor) -> Walked {
     let (mut parts, mut folders, mut findings) = (Vec::new(), Vec::new(), Vec::new());
     let (mut several_names, mut lines) = (Vec::new(), Vec::new());
+    let mut regenerable: BTreeMap<usize, Amount> = BTreeMap::new();
     for mut work in results {
         parts.append(&mut work.parts);
         folders.append(&mut work.folders);
         findings.append(&mut work.findings);
         several_names.append(&mut work.several_names);
         lines.append(&mut work.lines);
+        for (pattern, Amount { files, bytes }) in work.regenerable {
+            regenerable.entry(pattern).or_default().add(files, bytes);
+        }
     }
     findings.sort_by(|(one, _), (other, _)| one.cmp(other));
     let mut absent = Vec::new();
@@ -136,7 +145,7 @@ fn gather(mut entries: Vec<Entry>, results: Vec<Work<'_>>, monitor: &dyn Monitor
     }
     several_names.sort_unstable();
     arrange(&mut entries, places);
-    Walked { entries, several_names, lines, absent }
+    Walked { entries, several_names, lines, absent, regenerable }
 }
 
 pub(super) fn entry(path: RelPath, inspected: Inspected) -> Entry {
@@ -156,6 +165,8 @@ pub(super) struct Walker<'a> {
     pub(super) tasks: Tasks<Folder, Batch>,
     /// The number of the next folder.
     pub(super) folders: AtomicU32,
+    /// The files with several names that were counted.
+    pub(super) met: Met,
     /// All entries, in the order in which threads finished them: one list, since merging
     /// several would take twice the memory.
     pub(super) entries: Mutex<Vec<Entry>>,
@@ -293,7 +304,7 @@ impl Walker<'_> {
 }
 
 /// The names in an open folder from where it was read last, sorted.
-fn names_in(folder: &OwnedFd) -> io::Result<Vec<CString>> {
+pub(super) fn names_in(folder: &OwnedFd) -> io::Result<Vec<CString>> {
     let (mut names, mut buffer) = (Vec::new(), Vec::with_capacity(NAMES_BYTES));
     let mut listed = RawDir::new(folder, buffer.spare_capacity_mut());
     while let Some(entry) = listed.next() {

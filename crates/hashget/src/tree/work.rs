@@ -3,6 +3,7 @@
 //! Invariant: files are hashed before further folders are opened; a file that is left to other threads is
 //! hashed by exactly one of them.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::AsFd as _;
@@ -15,11 +16,12 @@ use super::Absence;
 use super::file_systems::{FileSystems, Mounted};
 use super::hashing::{FileHasher, Hashed};
 use super::inspect::{inspect, is_nodump};
+use super::measure::Measure;
 use super::order::Part;
 use super::scan_cache::{Known, Line};
 use super::tasks::Task;
 use super::walk::{Batch, Finding, Folder, Identity, Item, OpenFolder, Walker, entry};
-use crate::model::{Kind, RelPath, add_bytes};
+use crate::model::{Amount, Kind, RelPath, add_bytes};
 use crate::monitor::ProblemKind;
 use crate::parallel::OnPanic;
 
@@ -37,6 +39,8 @@ pub(super) struct Work<'a> {
     pub(super) several_names: Vec<(usize, Identity)>,
     pub(super) lines: Vec<Line>,
     pub(super) findings: Vec<(RelPath, Finding)>,
+    /// What programs make again, by the numbers of patterns.
+    pub(super) regenerable: BTreeMap<usize, Amount>,
 }
 
 impl<'a> Work<'a> {
@@ -49,6 +53,7 @@ impl<'a> Work<'a> {
             several_names: Vec::new(),
             lines: Vec::new(),
             findings: Vec::new(),
+            regenerable: BTreeMap::new(),
         }
     }
 
@@ -162,13 +167,15 @@ impl<'a> Work<'a> {
         if options.supplied.iter().any(|supplied| supplied.path == path) {
             return None;
         }
-        if options.exclude.matches(self.walker.root.path(), &path) {
-            if options.selected.contains(&path) || options.selected.is_above(&path) {
-                let excluded = "was to be packed, and a pattern excludes it".to_owned();
-                self.findings.push((path, Finding::Problem(ProblemKind::Note, excluded)));
-            } else {
-                self.left_out(path, Absence::Excluded);
-            }
+        let top = self.walker.root.path();
+        let is_excluded = options.exclude.matches(top, &path);
+        // What a profile excludes is told with its reason, also if another pattern excludes it.
+        if let Some(pattern) = options.regenerable.first_match(top, &path) {
+            self.regenerable(folder, name, path, pattern);
+            return None;
+        }
+        if is_excluded {
+            self.excluded(path, Absence::Excluded);
             return None;
         }
         match self.inspected(folder, name, path.clone()) {
@@ -236,6 +243,30 @@ impl<'a> Work<'a> {
         let mut entry = entry(path, inspected);
         entry.sha256 = known.filter(|_| is_file).map(|known| known.sha256);
         Ok(Some(Item { entry, identity: several.then_some(identity), walked_on }))
+    }
+
+    /// Counts what programs make again.
+    fn regenerable(&mut self, folder: &OpenFolder, name: &CStr, path: RelPath, pattern: usize) {
+        let options = self.walker.options;
+        if !options.for_explaining {
+            let Walker { root, met, monitor, .. } = self.walker;
+            let interrupted = &|| monitor.interrupted();
+            let measure = Measure { root, pattern, met, interrupted };
+            let Amount { files, bytes } = measure.of(&folder.fd, name, &path);
+            self.regenerable.entry(pattern).or_default().add(files, bytes);
+        }
+        self.excluded(path, Absence::Regenerable(pattern));
+    }
+
+    /// A pattern matches: a path that was given is told of.
+    fn excluded(&mut self, path: RelPath, absence: Absence) {
+        let selected = &self.walker.options.selected;
+        if selected.contains(&path) || selected.is_above(&path) {
+            let excluded = "was to be packed, and a pattern excludes it".to_owned();
+            self.findings.push((path, Finding::Problem(ProblemKind::Note, excluded)));
+        } else {
+            self.left_out(path, absence);
+        }
     }
 
     fn attributes_problem(&mut self, path: &RelPath, problem: Option<String>) {

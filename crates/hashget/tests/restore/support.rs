@@ -210,6 +210,7 @@ impl Fixture {
             archived: EntryTable::new(archived),
             links,
             renamed: Vec::new(),
+            regenerable: Vec::new(),
             pieces: None,
         };
         let packages = packages.into_iter().map(|(package, bytes)| (package.url, bytes)).collect();

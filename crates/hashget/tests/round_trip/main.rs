@@ -11,5 +11,6 @@ mod in_place;
 mod living;
 mod odd;
 mod opened;
+mod profile;
 mod reuse;
 mod scene;

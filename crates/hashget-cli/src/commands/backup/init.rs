@@ -254,6 +254,7 @@ fn section(name: &str, answers: &Answers, has_mail: bool) -> String {
         ("options", given(&answers.options), "[\"--level\", \"19\"]", "more of `hashget pack`"),
         ("parity", answers.parity.as_ref().map(text), "\"5%\"", "heals damage of this share"),
         ("exclude", None, "[\"/var/tmp\"]", "globs of what is left out"),
+        ("profile", None, "[\"server\"]", "excludes caches that programs make again"),
         ("before", None, "[\"systemctl stop app\"]", "commands before packing"),
         ("streams", None, dump, "what commands give, as files of the archive"),
         ("mail", mail, "\"root\"", "whom a failure is mailed to"),

@@ -27,6 +27,7 @@ use crate::config::HealInto;
 use crate::environment::Environment;
 use crate::exit::{self, Code, EndedAs, UsageError};
 use crate::output::{counted, size};
+use crate::selection::regenerable;
 
 /// Runs the jobs.
 pub(super) fn run(jobs: &[Job], environment: &mut Environment<'_>) -> anyhow::Result<()> {
@@ -273,6 +274,7 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
         "exit": state.exit,
         "archive": state.archive,
         "base": base,
+        "profiles": summary.map(|summary| regenerable::profiles_record(&summary.regenerable)),
         "bytes": state.bytes,
         "tree_bytes": state.tree_bytes,
         "seconds": state.ended.as_second() - state.started.as_second(),
@@ -285,6 +287,9 @@ fn reported(job: &Job, report: &Report, summary: Option<&Summary>, environment: 
     let (Some(archive), Some(summary)) = (&state.archive, summary) else { return };
     let files = counted(summary.files, "file", "files");
     console.say(&format!("{}: packed {files}, {}", job.name, size(summary.bytes)));
+    for [label, text] in regenerable::facts(&summary.regenerable) {
+        console.say(&format!("{label:<11} {text}"));
+    }
     let bytes = size(state.bytes.unwrap_or(0));
     console.say(&format!("Archive     {bytes}: {archive}"));
     if let Some(base) = base {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::{Counts, owner};
 use crate::environment::Environment;
 use crate::output::{safe, size};
+use crate::selection::regenerable;
 
 /// An explanation, and what it is about.
 pub(super) struct Judged<'a> {
@@ -82,7 +83,7 @@ impl Judged<'_> {
         counts: &mut Counts,
     ) -> anyhow::Result<()> {
         counts.excluded += 1;
-        let (code, why) = of_absence(absence);
+        let (code, why) = self.of_absence(absence);
         let path = self.shown(path);
         let record = json!({
             "path": path.to_string_lossy(),
@@ -102,6 +103,16 @@ impl Judged<'_> {
             || record,
         )?;
         Ok(())
+    }
+
+    /// Why something is not in the backup.
+    fn of_absence(&self, absence: Absence) -> (&'static str, String) {
+        let item = match absence {
+            Absence::Regenerable(item) => self.options.profile.get(item),
+            _ => None,
+        };
+        let (code, why) = of_absence(absence);
+        (code, item.map_or_else(|| why.to_owned(), regenerable::why))
     }
 
     fn print_entry(
@@ -316,6 +327,7 @@ fn of_absence(absence: Absence) -> (&'static str, &'static str) {
             "excluded",
             "a pattern matches (--exclude, the configuration's `exclude`, or the defaults for /)",
         ),
+        Absence::Regenerable(_) => ("regenerable", "a profile names it (--profile)"),
         Absence::OfCache => {
             ("cache", "a CACHEDIR.TAG marks a cache here; the tag itself is packed")
         }

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 
 use hashget::archive::{EntryOrigin, Requirements, entry_origins};
 use hashget::hashdb::complete_members;
-use hashget::model::manifest::{AnyManifest, ManifestError, Package};
+use hashget::model::manifest::{AnyManifest, ManifestError, Package, ProfileItem};
 use hashget::model::{Digest, RelPath, display_name, escaped};
+use hashget::tree::Globs;
 use serde_json::json;
 
 use crate::archive::{self, Knowledge};
 use crate::environment::Environment;
 use crate::exit::UsageError;
 use crate::output::{safe, size};
+use crate::selection::regenerable;
 
 /// Number of packages that are named although it is not known whether they give a path.
 const MOST_CANDIDATES: usize = 3;
@@ -39,6 +41,7 @@ pub(super) fn explain(
         }
     };
     let found = entry_origins(&manifest, &paths, &members_of)?;
+    let by_profile = regenerable::globs(manifest.regenerable());
     let mut missing = 0_u64;
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
@@ -52,10 +55,13 @@ pub(super) fn explain(
             EntryOrigin::Packages(_) => ("left_out", left_out(recipe_of(&manifest, path)?)),
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
             EntryOrigin::Unknown(candidates) => ("unknown", may_give(candidates.len())),
-            EntryOrigin::Nowhere => {
-                missing += 1;
-                ("absent", "not in this archive".to_owned())
-            }
+            EntryOrigin::Nowhere => match item_of(&manifest, &by_profile, path) {
+                Some(item) => ("excluded", format!("excluded: {}", regenerable::why(item))),
+                None => {
+                    missing += 1;
+                    ("absent", "not in this archive".to_owned())
+                }
+            },
         };
         let (indices, shown) = match origin {
             EntryOrigin::Packages(indices) => (indices, usize::MAX),
@@ -82,6 +88,16 @@ pub(super) fn explain(
     }
     console.summary("explain", json!({ "absent": missing }), &[])?;
     Ok(())
+}
+
+/// The item of a profile that excludes the path, or a folder that contains it.
+fn item_of<'m>(
+    manifest: &'m AnyManifest,
+    globs: &Globs,
+    path: &RelPath,
+) -> Option<&'m ProfileItem> {
+    let item = globs.first_match_within(Path::new("/"), path)?;
+    manifest.regenerable().get(item).map(|regenerable| &regenerable.item)
 }
 
 /// The recipe that makes the file at `path`, if it is derived.

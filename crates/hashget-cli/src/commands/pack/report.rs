@@ -15,6 +15,7 @@ use super::destination::{Destination, Medium};
 use super::tree::Tree;
 use crate::derive::{amounts_record, derived_text, pieces_text};
 use crate::output::{Console, columns, counted, ratio, safe, size};
+use crate::selection::regenerable;
 
 /// Prints the packages that are needed, and the summary.
 pub(super) fn print(
@@ -37,10 +38,8 @@ pub(super) fn print(
             }),
         )?;
     }
-    for heavy in &summary.heaviest {
-        let (path, files, bytes) = (&heavy.path, heavy.files, heavy.bytes);
-        console.record("archived", json!({ "path": path, "files": files, "bytes": bytes }))?;
-    }
+    archived_records(console, summary)?;
+    regenerable::records(console, &summary.regenerable)?;
     detector_records(console, summary)?;
     if destination.target == Medium::Nowhere && !console.is_json() {
         for line in plan(summary) {
@@ -60,6 +59,7 @@ pub(super) fn print(
         "pieced_files": summary.pieces.files,
         "pieced_bytes": summary.pieces.bytes,
         "encoded": amounts_record(&summary.encoded),
+        "profiles": regenerable::profiles_record(&summary.regenerable),
         "archived_files": summary.archived_files,
         "archived_bytes": summary.archived_bytes,
         "unknown_files": summary.unknown().files,
@@ -82,6 +82,14 @@ pub(super) fn print(
         "parity_bytes": summary.parity_bytes,
     });
     console.summary("pack", record, &lines(console.is_verbose(), destination, summary))?;
+    Ok(())
+}
+
+fn archived_records(console: &Console, summary: &Summary) -> anyhow::Result<()> {
+    for heavy in &summary.heaviest {
+        let (path, files, bytes) = (&heavy.path, heavy.files, heavy.bytes);
+        console.record("archived", json!({ "path": path, "files": files, "bytes": bytes }))?;
+    }
     Ok(())
 }
 
@@ -151,6 +159,11 @@ fn plan(summary: &Summary) -> Vec<String> {
         lines.extend(columns("rrrll", &rows));
         lines.push(String::new());
     }
+    if !summary.regenerable.is_empty() {
+        let table = regenerable::table(&summary.regenerable, false);
+        lines.extend(columns(regenerable::alignment(false), &table));
+        lines.push(String::new());
+    }
     let header = ["FILES", "ARCHIVED", "PATH"].map(str::to_owned).to_vec();
     let rows = summary
         .heaviest
@@ -199,6 +212,7 @@ fn lines(verbose: bool, destination: &Destination, summary: &Summary) -> Vec<Str
     if let Some(pieces) = pieces_text(summary.pieces, &summary.encoded) {
         rows.push(["In pieces".to_owned(), pieces]);
     }
+    rows.extend(regenerable::facts(&summary.regenerable));
     if !summary.packages.is_empty() {
         rows.push(["To restore", &download(summary)].map(str::to_owned));
     }

@@ -4,7 +4,7 @@
 
 use askama::Template;
 use hashget::archive::{Folder, Subtree, Survey, SurveyedPackage, derived_amounts};
-use hashget::model::manifest::Package;
+use hashget::model::manifest::{Package, Regenerable};
 use hashget::model::{Amount, Evidence, display_name, escaped, total_bytes};
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::since::Since;
 use super::subject::Subject;
 use crate::derive::derived_text;
 use crate::output::{counted, ratio, size};
+use crate::selection::regenerable::MOST;
 
 /// Maximum number of rows in a table.
 const ROWS: usize = 20;
@@ -34,6 +35,8 @@ pub(super) struct Facts<'a> {
     pub(super) hosts: &'a [(String, u64)],
     /// The packages, in the same order as in the survey.
     pub(super) packages: &'a [Package],
+    /// What profiles exclude.
+    pub(super) regenerable: &'a [Regenerable],
     /// Whether it can be restored.
     pub(super) restorable: Restorable,
     /// What has changed, if it is compared with an earlier archive.
@@ -64,6 +67,7 @@ struct Page<'a> {
     restoring: Restoring,
     hosts: Vec<HostRow>,
     packages: Vec<PackageRow<'a>>,
+    regenerable: Vec<RegenerableRow>,
     map: Value,
 }
 
@@ -91,6 +95,27 @@ struct PartRow {
     files: u64,
     /// Percentage of the archived bytes.
     share: String,
+}
+
+/// What an item of a profile excludes.
+struct RegenerableRow {
+    pattern: String,
+    reason: String,
+    command: String,
+    size: String,
+    files: u64,
+}
+
+impl RegenerableRow {
+    fn new(one: &Regenerable) -> Self {
+        Self {
+            pattern: shown(&one.item.pattern),
+            reason: shown(&one.item.reason),
+            command: shown(&one.item.command),
+            size: size(one.bytes),
+            files: one.files,
+        }
+    }
 }
 
 struct HostRow {
@@ -142,6 +167,7 @@ pub(super) fn page(
         restoring: restoring(survey, facts.packages, facts.hosts.len()),
         hosts: hosts(facts.hosts),
         packages: packages(survey, facts.packages),
+        regenerable: facts.regenerable.iter().take(MOST).map(RegenerableRow::new).collect(),
         map: tree(top, survey.unnamed),
     };
     page.render()

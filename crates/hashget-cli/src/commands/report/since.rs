@@ -44,8 +44,7 @@ pub(super) fn since(
     path: &Path,
     environment: &Environment<'_>,
 ) -> anyhow::Result<Since> {
-    let mut before = Tree::read(earlier, environment)?;
-    let mut after = Tree::read(path, environment)?;
+    let (mut before, mut after) = Tree::read_both(earlier, path, environment)?;
     let mut sentences = Vec::new();
     if let (Tree::Archive(before), Tree::Archive(after)) = (&before, &after) {
         sentences.extend(of_packages(&before.0, &after.0)?);

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use hashget::archive::{Change, StoredEntries};
 use hashget::model::Digest;
-use hashget::model::manifest::AnyManifest;
+use hashget::model::manifest::{AnyManifest, Regenerable};
 use hashget::monitor::{Monitor, ProblemKind};
 use serde_json::json;
 
@@ -20,26 +20,36 @@ use crate::output::{counted, safe};
 /// Number of entries that are named of each kind.
 const NAMED: usize = 10;
 
-/// Compares `folder` with what an archive was made of: its tree digest, if its manifest has one, and what `packed` gives if
-/// that is not enough.
+/// What an archive was made of.
+pub(super) struct Packed<R> {
+    /// The tree digest, if the manifest has one.
+    pub(super) tree: Option<Digest>,
+    /// What profiles exclude.
+    pub(super) excluded: Vec<Regenerable>,
+    /// Reads the rest, if that is not enough.
+    pub(super) read: R,
+}
+
+/// Compares `folder` with what an archive was made of.
 pub(super) fn verify(
     folder: &Path,
-    (tree, packed): (Option<Digest>, impl FnOnce() -> anyhow::Result<(AnyManifest, StoredEntries)>),
+    packed: Packed<impl FnOnce() -> anyhow::Result<(AnyManifest, StoredEntries)>>,
     is_archive_wrong: bool,
     mut lines: Vec<String>,
     environment: &Environment<'_>,
 ) -> anyhow::Result<()> {
     let console = environment.console;
     let name = folder.display().to_string();
-    let mut found = Tree::folder(folder, environment)?;
+    let mut found = Tree::folder(folder, &packed.excluded, environment)?;
     let is_exact = match &found {
-        Tree::Folder(entries) => tree == Some(entries.tree_digest()),
+        Tree::Folder(entries, _) => packed.tree == Some(entries.tree_digest()),
         Tree::Archive(_) => false,
     };
-    let mut compared = Compared::default();
+    let regenerable = found.regenerable();
+    let mut compared = Compared { regenerable, ..Compared::default() };
     if !is_exact {
         let knowledge = Knowledge::new(environment, false)?.with_digests();
-        let mut packed = Tree::Archive(Box::new(packed()?));
+        let mut packed = Tree::Archive(Box::new((packed.read)()?));
         compared = compare(&mut packed, &mut found, &knowledge, environment)?;
     }
     let sums = report(&name, &compared, environment);
@@ -56,6 +66,8 @@ pub(super) fn verify(
         "absent": sums.absent,
         "strays": sums.strays,
         "not_compared": sums.unknown,
+        "regenerable_files": regenerable.files,
+        "regenerable_bytes": regenerable.bytes,
     });
     let name = safe(&name);
     lines.push(match (is_exact, differs) {
@@ -72,6 +84,7 @@ pub(super) fn verify(
             "{name} has all that is known of what was packed, besides {strays} of its own"
         ));
     }
+    lines.extend(compared.not_compared());
     console.summary("verify", body, &lines)?;
     Ok(())
 }

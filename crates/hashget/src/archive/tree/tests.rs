@@ -45,6 +45,7 @@ fn tree(mut entries: Vec<Entry>, links: &[(&str, &str)]) -> ArchiveTree {
         archived: EntryTable::new(&entries),
         links,
         renamed: Vec::new(),
+        regenerable: Vec::new(),
         pieces: None,
     }));
     let limits = Limits::default();

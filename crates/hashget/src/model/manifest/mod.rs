@@ -11,6 +11,7 @@ mod differences;
 mod encoded;
 mod needs;
 mod pieces;
+mod regenerable;
 mod sparse;
 mod table;
 mod v1;
@@ -27,6 +28,7 @@ pub use encoded::{Encoded, MOST_DECODED_BYTES};
 pub use needs::{DERIVED, ENCODED, FEATURES, Feature, Needs, PIECES, RESTORER, TOOLS};
 pub(crate) use pieces::rest_number;
 pub use pieces::{PiecedFile, Pieces, RESTS_NAME, Run, data_bytes, is_of_rests, rest_path};
+pub use regenerable::{ProfileItem, Regenerable};
 pub use table::EntryTable;
 pub(crate) use table::xattrs_to_map;
 pub use v1::{FileV1, ManifestV1, PackageV1};
@@ -198,6 +200,14 @@ impl AnyManifest {
     /// Has the archive rests of files that are made of pieces? Then what is below their folder is no part of the tree.
     pub(crate) fn has_pieces(&self) -> bool {
         matches!(self, Self::V2(manifest) if manifest.has_pieces())
+    }
+
+    /// What profiles excluded, since programs make it again.
+    pub fn regenerable(&self) -> &[Regenerable] {
+        match self {
+            Self::V2(manifest) => &manifest.regenerable,
+            Self::V1(_) => &[],
+        }
     }
 
     /// The files that are made of pieces, if there are any.

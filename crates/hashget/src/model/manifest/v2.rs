@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Derived, ENCODED, EntryTable, FEATURES, ManifestError, Needs, PIECES, Pieces, RESTORER,
+    Regenerable,
 };
 use crate::model::{Digest, Evidence, RelPath, escaped, own_name};
 
@@ -44,6 +45,9 @@ pub struct Manifest<Archived = EntryTable> {
     /// Which of the archived files are made of pieces; the tar has only their rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pieces: Option<Pieces>,
+    /// What profiles excluded, since programs make it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regenerable: Vec<Regenerable>,
 }
 
 /// The packed tree as a whole.
