@@ -24,6 +24,9 @@ use crate::wording::one_line;
 /// The header of what was compressed lies in so many bytes.
 const HEAD_BYTES: usize = 64 << 10;
 
+/// What is compressed begins within so many bytes of a file.
+const MOST_PLAIN_BYTES: u64 = 256 << 20;
+
 /// How a file may have been compressed.
 pub(in crate::pack) struct Encoding {
     encoder: &'static Encoder,
@@ -40,7 +43,8 @@ impl Encoding {
     /// # Errors
     /// It cannot be read.
     pub(in crate::pack) fn of(file: &File) -> io::Result<Option<Self>> {
-        let mut beginning = BufReader::new(ReadFrom { file, offset: 0 });
+        let beginning = ReadFrom { file, offset: 0 }.take(MOST_PLAIN_BYTES);
+        let mut beginning = BufReader::new(beginning);
         let Some(start) = end_of_plain_archives(&mut beginning) else { return Ok(None) };
         let mut head = Vec::new();
         let rest = ReadFrom { file, offset: start };
