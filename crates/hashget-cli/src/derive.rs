@@ -42,12 +42,26 @@ impl Deriving {
         }
     }
 
-    /// What runs the programs of packages, if they are to be run: those of the archives that the configuration knows.
-    pub(crate) fn programs(&self, environment: &Environment<'_>) -> Option<Programs> {
+    /// What runs the programs of packages while a tree is packed, if they are to be run: those of the archives that the configuration
+    /// knows.
+    pub(crate) fn programs_to_pack(&self, environment: &Environment<'_>) -> Option<Programs> {
+        self.programs(environment, Confined::for_packing)
+    }
+
+    /// The same while it is restored.
+    pub(crate) fn programs_to_restore(&self, environment: &Environment<'_>) -> Option<Programs> {
+        self.programs(environment, Confined::for_restoring)
+    }
+
+    fn programs(
+        &self,
+        environment: &Environment<'_>,
+        confined: fn(Option<u64>) -> Confined,
+    ) -> Option<Programs> {
         let archives = environment.config.archives().into_iter();
         let archives = archives.flat_map(|archive| [archive.packages, archive.repositories]);
         let programs = || {
-            let runner = Arc::new(Confined::new(environment.config.program_seconds));
+            let runner = Arc::new(confined(environment.config.program_seconds));
             Programs { runner, archives: archives.flatten().collect() }
         };
         (self.which() == Derive::All).then(programs)

@@ -123,7 +123,7 @@ pub(crate) fn pack_options<'a>(
         evidence: reliance.evidence.or(config.evidence).unwrap_or(default.evidence),
         expires: reliance.expires.clone(),
         derive: reliance.deriving.which(),
-        programs: reliance.deriving.programs(environment),
+        programs: reliance.deriving.programs_to_pack(environment),
         unasked: reliance.unasked,
         policy: environment.policy(reliance.sources)?,
         scan_cache: environment.scan_cache(),

@@ -67,6 +67,18 @@ fn caches_are_excluded_and_all_else_comes_back() {
 }
 
 #[test]
+fn what_lies_behind_a_link_comes_back() {
+    let machine = Machine::new();
+    machine.write("tree/srv/photos/a.jpg", "mine");
+    fs_err::create_dir_all(machine.path("tree/var/cache")).unwrap();
+    fs_err::os::unix::fs::symlink("../../srv/photos", machine.path("tree/var/cache/man")).unwrap();
+    pack(&machine, &["--profile", "server"]);
+    machine.hashget(&["unpack", "a.tar.zst", "-C", "back"]).expect(0).says(&["Proven"]);
+    assert!(machine.path("back/srv/photos/a.jpg").is_file());
+    machine.hashget(&["verify", "a.tar.zst", "--against", "tree"]).expect(0);
+}
+
+#[test]
 fn info_lists_what_was_excluded_and_what_makes_it_again() {
     let machine = machine();
     pack(&machine, &["--profile", "workstation"]);

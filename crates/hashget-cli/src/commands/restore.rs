@@ -125,7 +125,7 @@ impl How {
             acls: !self.no_acls,
             attributes: !self.no_xattrs,
             derive: self.deriving.which(),
-            programs: self.deriving.programs(environment),
+            programs: self.deriving.programs_to_restore(environment),
             keep_manifest: self.keep_manifest,
             overwrite: self.overwrite.map(Overwrite::from),
             delete: self.delete,

@@ -117,7 +117,7 @@ impl Verify {
         let local = Failover::new(own);
         let rehearsed = with_verifier(&supplemented, &local, environment, |verifier| {
             let (options, limits) = (self.options(), &environment.limits);
-            let programs = self.deriving.programs(environment);
+            let programs = self.deriving.programs_to_restore(environment);
             let rehearser = Rehearser { verifier, options, limits, accepting, programs };
             rehearser.rehearse(&manifest, contents, &self.archive, environment.console)
         })?

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::fs::chroot;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -32,8 +33,6 @@ const NOBODY: u32 = 65534;
 const MOST_MEMORY: u64 = 4 << 30;
 /// Bytes of one file.
 const MOST_FILE_BYTES: u64 = 1 << 30;
-/// Seconds of processor time.
-const MOST_SECONDS: u64 = 120;
 const MOST_OPEN_FILES: u64 = 256;
 
 /// Its environment, the same on every machine. `HOME` and `PATH` name nothing.
@@ -50,18 +49,20 @@ const ENVIRONMENT: [(&str, &str); 7] = [
 /// Says that the folder which is written becomes the root, and has the one that is read in it.
 pub(super) const OWN_ROOT: &str = "root";
 
-/// Becomes the program that the arguments after [`ARGUMENT`] describe: the folder that is read, the folder that is written, [`OWN_ROOT`]
+/// Becomes the program that the arguments after [`ARGUMENT`] describe: seconds of processor time, the folder that is read, the folder that is written, [`OWN_ROOT`]
 /// or nothing, a variable of the environment (`NAME=VALUE`, or nothing), and the program with its arguments. Comes back only if that
 /// failed. Called first of all in `main`, while there is one thread.
 #[allow(clippy::print_stderr, reason = "the console is that of the process which reads this")]
 pub(crate) fn become_program(arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.collect();
-    let [packages, work, root, variable, program, rest @ ..] = &arguments[..] else {
+    let [seconds, packages, work, root, variable, program, rest @ ..] = &arguments[..] else {
         eprintln!("hashget: {ARGUMENT} is for hashget itself");
         return ExitCode::from(2);
     };
+    let seconds = seconds.to_str().and_then(|text| text.parse().ok()).unwrap_or_default();
+    close_inherited();
     let has_own_root = root == OWN_ROOT;
-    let error = match confine(Path::new(packages), Path::new(work), has_own_root) {
+    let error = match confine(Path::new(packages), Path::new(work), has_own_root, seconds) {
         Ok(()) => {
             let mut command = Command::new(program);
             command.args(rest).env_clear().envs(ENVIRONMENT);
@@ -80,13 +81,24 @@ pub(crate) fn become_program(arguments: impl Iterator<Item = OsString>) -> ExitC
     ExitCode::from(126)
 }
 
+/// Closes whatever is open besides the standard streams: confinement is of no avail against what is open already.
+fn close_inherited() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
+    let open: Vec<RawFd> = open.flatten().filter_map(number).collect();
+    for number in open.into_iter().filter(|number| *number > 2) {
+        // That of the folder itself is closed already.
+        let _ = nix::unistd::close(number);
+    }
+}
+
 /// As whom it runs, if not as the user that we are; its folders must be his.
 pub(super) fn owner() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(NOBODY)
 }
 
-fn confine(packages: &Path, work: &Path, has_own_root: bool) -> io::Result<()> {
-    limit_resources()?;
+fn confine(packages: &Path, work: &Path, has_own_root: bool, seconds: u64) -> io::Result<()> {
+    limit_resources(seconds)?;
     let open = if has_own_root { open_in_root(packages, work)? } else { open(packages, work)? };
     if has_own_root {
         enter(work).map_err(|error| {
@@ -107,10 +119,11 @@ fn enter(root: &Path) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
-fn limit_resources() -> io::Result<()> {
+/// `seconds` of processor time.
+fn limit_resources(seconds: u64) -> io::Result<()> {
     for (resource, most) in [
         (Resource::As, MOST_MEMORY),
-        (Resource::Cpu, MOST_SECONDS),
+        (Resource::Cpu, seconds),
         (Resource::Fsize, MOST_FILE_BYTES),
         (Resource::Nofile, MOST_OPEN_FILES),
         (Resource::Core, 0),
@@ -187,8 +200,11 @@ const FORBIDDEN: &[libc::c_long] = &[
     libc::SYS_fanotify_init,
     libc::SYS_fchmodat,
     FCHMODAT2,
+    libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_finit_module,
+    libc::SYS_fremovexattr,
+    libc::SYS_fsetxattr,
     libc::SYS_fsopen,
     libc::SYS_init_module,
     libc::SYS_io_uring_setup,
@@ -271,10 +287,39 @@ fn forbid_system_calls() -> io::Result<()> {
     rules.insert(libc::SYS_tgkill, if_all(&[(SeccompCmpOp::Ne, own)])?);
     let others = [(SeccompCmpOp::Ne, own), (SeccompCmpOp::Ne, 0)];
     rules.insert(libc::SYS_prlimit64, if_all(&others)?);
-    // Its flags cannot be looked at; whoever hears that there is no such call takes the one above.
-    let newer = BTreeMap::from([always(&libc::SYS_clone3)]);
+    // What it makes may have any mode but one by which others would run it as this user.
+    rules.insert(libc::SYS_fchmod, with_special_mode(1, None)?);
+    rules.insert(libc::SYS_openat, with_special_mode(3, Some(2))?);
+    rules.insert(libc::SYS_mknodat, with_special_mode(2, None)?);
+    #[cfg(target_arch = "x86_64")]
+    {
+        rules.insert(libc::SYS_open, with_special_mode(2, Some(1))?);
+        rules.insert(libc::SYS_creat, with_special_mode(1, None)?);
+        rules.insert(libc::SYS_mknod, with_special_mode(1, None)?);
+    }
+    // Their flags cannot be looked at; whoever hears that there is no such call takes the ones above.
+    let newer = BTreeMap::from([always(&libc::SYS_clone3), always(&libc::SYS_openat2)]);
     forbid(newer, libc::ENOSYS)?;
     forbid(rules, libc::EPERM)
+}
+
+/// Rules for calls whose argument with this index is a mode that makes somebody else run a file as its owner or group; where an argument
+/// is named that has flags, only if these make a file.
+fn with_special_mode(mode: u8, flags: Option<u8>) -> io::Result<Vec<SeccompRule>> {
+    let bit = |argument: u8, bit: libc::c_uint| {
+        let bit = u64::from(bit);
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(bit), bit)
+    };
+    let rule = |special: libc::c_uint| {
+        let makes = flags.map(|flags| bit(flags, libc::O_CREAT.unsigned_abs()));
+        let conditions = std::iter::once(bit(mode, special)).chain(makes);
+        SeccompRule::new(conditions.collect::<Result<_, _>>()?)
+    };
+    [libc::S_ISUID, libc::S_ISGID]
+        .map(rule)
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .map_err(io::Error::other)
 }
 
 /// A rule for calls whose first argument, a number of 32 bits, is all of this.

@@ -20,8 +20,11 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 pub(crate) use confinement::{ARGUMENT, become_program};
 
-/// How many seconds a program may take by default.
+/// How many seconds a program may take by default while a tree is packed, and how many of processor time at least.
 const MOST_SECONDS: u64 = 300;
+const LEAST_PROCESSOR_SECONDS: u64 = 120;
+/// How many times as many it may take while a tree is restored, perhaps by a slower machine: what was made once must be made again.
+const SLOWER: u64 = 4;
 /// Bytes that it may have written in all at a time.
 const MOST_BYTES: u64 = 2 << 30;
 /// How often it is looked at, and how often what it has written is counted.
@@ -35,12 +38,26 @@ const MOST_WORDS: usize = 200;
 #[derive(Debug)]
 pub(crate) struct Confined {
     most_time: Duration,
+    /// Seconds.
+    most_processor_time: u64,
 }
 
 impl Confined {
-    /// Stops programs after so many seconds.
-    pub(crate) fn new(most_seconds: Option<u64>) -> Self {
-        Self { most_time: Duration::from_secs(most_seconds.unwrap_or(MOST_SECONDS)) }
+    /// Stops programs after so many seconds, while a tree is packed.
+    pub(crate) fn for_packing(most_seconds: Option<u64>) -> Self {
+        Self::stopping_after(most_seconds, 1)
+    }
+
+    /// Stops programs after four times as many, while a tree is restored.
+    pub(crate) fn for_restoring(most_seconds: Option<u64>) -> Self {
+        Self::stopping_after(most_seconds, SLOWER)
+    }
+
+    fn stopping_after(most_seconds: Option<u64>, times: u64) -> Self {
+        let seconds = most_seconds.unwrap_or(MOST_SECONDS);
+        let most_processor_time = LEAST_PROCESSOR_SECONDS.max(seconds / 2).saturating_mul(times);
+        let most_time = Duration::from_secs(seconds.saturating_mul(times));
+        Self { most_time, most_processor_time }
     }
 }
 
@@ -54,10 +71,15 @@ impl RunProgram for Confined {
             None => Stdio::from(words.try_clone()?),
         };
         give_away(&program.work, 0o700, &program.packages)?;
+        // The same user looks into it anyway; nobody else is to find programs there.
+        if confinement::owner().is_some() {
+            fs_err::set_permissions(&program.packages, Permissions::from_mode(0o755))?;
+        }
         let variable = program.variable.as_ref();
         let variable = variable.map(|(name, value)| format!("{name}={}", value.display()));
         let mut child = Command::new(own_program()?)
             .arg(ARGUMENT)
+            .arg(self.most_processor_time.to_string())
             .args([&program.packages, &program.work])
             .arg(if program.own_root { confinement::OWN_ROOT } else { "" })
             .arg(variable.unwrap_or_default())

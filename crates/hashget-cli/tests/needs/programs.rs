@@ -75,6 +75,10 @@ const BEGIN: &str = r#"
 #include <unistd.h>
 static FILE *made;
 static void say(const char *what, int is_refused) { fprintf(made, "%s %s\n", what, is_refused ? "refused" : "ALLOWED"); }
+static int has_more_open(void) {
+    for (int number = 6; number < 200; number++) if (fcntl(number, F_GETFD) >= 0) return 1;
+    return 0;
+}
 int main(int count, char **words) {
     if (strcmp(words[0], CALLED) || count != WORDS) return 3;
     made = fopen(MADE, "w");
@@ -110,6 +114,9 @@ const TRIES: &str = r#"
     say("traces", ptrace(PTRACE_TRACEME, 0, 0, 0) < 0);
     say("starts another program", execl("/bin/sh", "sh", "-c", "true", (char *)0) < 0);
     say("takes ten gigabytes", malloc(10UL << 30) == NULL);
+    say("makes a program that others run as this user", open("usr/lib/p", O_CREAT | O_WRONLY, 04755) < 0);
+    say("turns a file into one", fchmod(fileno(made), 04755) < 0 && fchmod(fileno(made), 02755) < 0);
+    say("has something open that it has not opened", !has_more_open());
     say("is root", getuid() != 0);
     say("has privileges again", setuid(0) < 0 && seteuid(0) < 0);
     say("sees the environment", getenv("HASHGET_DB") == NULL);
@@ -237,6 +244,12 @@ fn index_in(machine: &Machine, folder: &str) -> Option<String> {
 
 pub(crate) fn a_confined_program_makes_what_the_tree_has() {
     let machine = machine(TRIES, &made());
+    // Whoever starts hashget may leave files open in it.
+    let left_open: Vec<fs_err::File> =
+        (0..8).map(|_| fs_err::File::open(machine.path("own-config.toml")).unwrap()).collect();
+    for file in &left_open {
+        rustix::io::fcntl_setfd(file.file(), rustix::io::FdFlags::empty()).unwrap();
+    }
     pack(&machine, "all").expect(0).says(&["Derived", RECIPE]);
     let archive = "a.tar.zst";
     let info = offline(&machine, &["--json", "info", archive]).expect(0).records();
@@ -297,8 +310,13 @@ pub(crate) fn the_real_gzip_compresses_what_was_put_together() {
         offline(&machine, &unpack).expect(0).says(&["Proven"]);
         assert!(fs_err::read(machine.path(&back).join("boot/image.gz")).unwrap() == expected);
         offline(&machine, &["verify", "--deep", "a.tar.zst", "--derive", "all"]).expect(0);
+        offline(&machine, &["verify", "--deep", "a.tar.zst"]).expect(3);
         let why = "compressed by a program, not made: unpack it with `--derive all`";
         offline(&machine, &["cat", "a.tar.zst", "boot/image.gz"]).says(&[why]);
+        // Whoever has the file needs no program.
+        let back = format!("whole{level}");
+        offline(&machine, &["unpack", "a.tar.zst", "-C", &back]).expect(3);
+        offline(&machine, &["restore", &back, "--accept", "tree"]).expect(0).says(&["Proven"]);
         machine.write("tree/boot/image", &image);
         fs_err::remove_file(machine.path("tree/boot/image.gz")).unwrap();
     }

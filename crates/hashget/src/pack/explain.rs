@@ -119,7 +119,7 @@ impl Packer<'_> {
         let root = TreeRoot::open(folder).map_err(unreadable)?;
         let entry = read_entry(file).map_err(unreadable)?;
         let path = entry.path.clone();
-        let regenerable = options.regenerable(folder)?.first_match(root.path(), &path);
+        let regenerable = options.regenerable()?.first_match(root.path(), &path);
         let regenerable = regenerable.map(Absence::Regenerable);
         let absence = match entry.kind {
             Kind::Socket => Some(Absence::Socket),

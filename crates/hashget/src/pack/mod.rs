@@ -329,7 +329,7 @@ impl Packer<'_> {
             snapshot: options.snapshot.clone(),
             supplied: options.supplied.clone(),
             exclude: options.excluded(tree)?,
-            regenerable: options.regenerable(tree)?,
+            regenerable: options.regenerable()?,
             exclude_caches: options.exclude_caches,
             exclude_if_present: options.exclude_if_present.clone(),
             exclude_larger_than: options.exclude_larger_than,

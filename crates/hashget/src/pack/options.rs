@@ -170,9 +170,11 @@ impl PackOptions<'_> {
         Globs::for_tree(patterns.map(String::as_str), tree)
     }
 
-    /// What programs make again of the tree at `tree`: patterns with the numbers of [`Self::profile`].
-    pub(super) fn regenerable(&self, tree: &Path) -> Result<Globs, BadGlob> {
-        Globs::for_tree(self.profile.iter().map(|item| &*item.pattern), tree)
+    /// What programs make again: patterns with the numbers of [`Self::profile`]. They follow no links: what lies behind one may be
+    /// anything.
+    pub(super) fn regenerable(&self) -> Result<Globs, BadGlob> {
+        let patterns: Vec<&str> = self.profile.iter().map(|item| &*item.pattern).collect();
+        Globs::new(&patterns)
     }
 }
 

@@ -11,7 +11,7 @@ use super::PackError;
 use super::known::{KnownPackage, add_checks};
 use super::programs::{Failed, Search};
 use crate::fetch::FetchError;
-use crate::hashdb::PackageId;
+use crate::hashdb::{Key, PackageId};
 use crate::limits::Limits;
 use crate::model::{Digest, Evidence};
 use crate::places::wanted;
@@ -107,6 +107,15 @@ impl Search<'_, '_> {
         Ok(Some(Program { packages, files, unpacked: OnceCell::new() }))
     }
 
+    /// Are all places of a package's bytes that the HashDB knows in archives of packages? A restore refuses a program if the manifest names
+    /// another one, and the plan may rely on the package under any of its URLs.
+    fn is_of_archives_alone(&self, sha256: &Digest) -> Result<bool, PackError> {
+        let hashdb = self.packer.hashdb;
+        let ids: Vec<PackageId> = hashdb.find(&[Key::Package(*sha256)])?.concat();
+        let mut records = hashdb.records(&ids)?.into_iter().flatten();
+        Ok(records.all(|record| is_of_archive(&record.url, &self.programs.archives)))
+    }
+
     /// The package of this name: one that the backup relies on, or the newest in the HashDB that it could rely on.
     fn package(&self, name: &str) -> Result<Option<Part>, PackError> {
         let (kind, beginning) = signature(name);
@@ -119,9 +128,11 @@ impl Search<'_, '_> {
         };
         let is_known =
             |known: &&KnownPackage| is_of_archive(&known.record.url, &self.programs.archives);
-        if let Some(known) = self.chosen.iter().filter(is_named).find(is_known) {
-            let known = KnownPackage::new(known.id, known.record.clone(), Vec::new());
-            return Ok(Some(Part { known, is_chosen: true }));
+        for known in self.chosen.iter().filter(is_named).filter(is_known) {
+            if self.is_of_archives_alone(&known.record.sha256)? {
+                let known = KnownPackage::new(known.id, known.record.clone(), Vec::new());
+                return Ok(Some(Part { known, is_chosen: true }));
+            }
         }
         let hashdb = self.packer.hashdb;
         let ids: Vec<PackageId> = hashdb.named(kind, &beginning, MOST_NAMED)?;
@@ -140,6 +151,11 @@ impl Search<'_, '_> {
         let (packer, wanted) = (self.packer, &[0][..newest.len()]);
         while packer.ask_places(&mut newest, wanted, self.requirements, self.monitor)? {}
         newest.retain(|one| self.requirements.obstacle(&one.record, &one.checks).is_none());
+        if let Some(one) = newest.first()
+            && !self.is_of_archives_alone(&one.record.sha256)?
+        {
+            return Ok(None);
+        }
         Ok(newest.pop().map(|known| Part { known, is_chosen: false }))
     }
 }

@@ -16,7 +16,7 @@ use super::program_memory::{ProgramMemory, Question, Remembered};
 use super::program_packages::Program;
 use super::verdict::{Verdict, Verdicts};
 use super::{PackError, Packer};
-use crate::model::manifest::{Derived, Patch};
+use crate::model::manifest::{Derived, Package, Patch};
 use crate::model::{Digest, Entry, Kind, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::programs::{
@@ -348,7 +348,9 @@ pub(super) fn add_program(
     plan: &mut Plan,
 ) -> usize {
     let mut number = |known: &KnownPackage| {
-        let chosen = plan.chosen.iter().position(|&index| packages[index].id == known.id);
+        // Under whatever URL the plan has it.
+        let is_same = |package: &Package| package.sha256 == known.record.sha256;
+        let chosen = plan.packages.iter().position(is_same);
         chosen.unwrap_or_else(|| add_package(known, packages, plan))
     };
     let numbers: Vec<usize> = program.packages.iter().map(|part| number(&part.known)).collect();

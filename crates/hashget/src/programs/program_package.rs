@@ -98,8 +98,6 @@ pub(crate) fn unpack(
         described.push(unpacking.described()?);
         room = unpacking.room;
     }
-    // Whoever runs the tool may look into it.
-    fs_err::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
     Ok((Unpacked { folder }, described))
 }
 
@@ -213,15 +211,18 @@ impl Unpacking {
         let rest = target.as_bytes().strip_prefix(DATA);
         let Some(target) = rest.and_then(|rest| RelPath::new(rest).ok()) else { return Ok(()) };
         let from = place(root, &target);
-        let is_file = |path: &Path| fs_err::symlink_metadata(path).is_ok_and(|it| it.is_file());
-        if self.make_folders(root, &target)?
-            && is_file(&from)
-            && std::fs::hard_link(&from, at).is_err()
-        {
-            // Something of another package is there.
-            fs_err::remove_file(at)?;
-            fs_err::hard_link(&from, at)?;
+        let kind = |path: &Path| fs_err::symlink_metadata(path).map(|found| found.file_type()).ok();
+        let is_file = from != at && kind(&from).is_some_and(|kind| kind.is_file());
+        if !is_file || !self.make_folders(root, &target)? {
+            return Ok(());
         }
+        match kind(at) {
+            Some(kind) if kind.is_dir() => return Ok(()),
+            // Something of another package.
+            Some(_) => fs_err::remove_file(at)?,
+            None => {}
+        }
+        fs_err::hard_link(&from, at)?;
         Ok(())
     }
 }

@@ -4,17 +4,17 @@
 //! with the digest of the file.
 
 use std::fs::File;
-use std::io::Seek as _;
 
 use super::place::PlaceError;
 use super::run::RunsPrograms;
-use super::unpacked_program::{Failed, LastProgram, disk, unpacked_program};
+use super::unpacked_program::{Failed, LastProgram, unpacked_program};
 use super::{RestoreError, Run};
 use crate::derived::Derive;
 use crate::model::manifest::{Encoded, Package};
 use crate::model::{Entry, Kind, escaped};
 use crate::monitor::ProblemKind;
 use crate::programs::{ProgramError, Programs, encoder};
+use crate::tree::ReadFrom;
 use crate::wording::one_line;
 
 /// Why a compressed file is not in its place.
@@ -37,7 +37,7 @@ pub(super) fn put_encoded(
     run: &Run<'_>,
     packages: &[Package],
     (entry, encoded): (&Entry, &Encoded),
-    decoded: &mut File,
+    decoded: &File,
     last: &mut LastProgram,
 ) -> Result<Result<(), NotEncoded>, RestoreError> {
     let Kind::File { size } = entry.kind else { return Ok(Ok(())) };
@@ -83,7 +83,7 @@ fn make(
     programs: &Programs,
     packages: &[Package],
     encoded: &Encoded,
-    decoded: &mut File,
+    decoded: &File,
     last: &mut LastProgram,
 ) -> Result<File, Failed> {
     let unknown = || ProgramError::Unknown(escaped(encoded.recipe.as_bytes()));
@@ -96,9 +96,9 @@ fn make(
             last.insert((encoded.tool.clone(), program))
         }
     };
-    decoded.rewind().map_err(disk)?;
+    let mut decoded = ReadFrom { file: decoded, offset: 0 };
     let (how, program) = ((&encoded.parameters, encoded.plain), (&unpacked.1, &*programs.runner));
-    match encoder.encode(how, decoded, program, run.monitor) {
+    match encoder.encode(how, &mut decoded, program, run.monitor) {
         Ok(made) => Ok(made),
         Err(ProgramError::Interrupted(interrupted)) => Err(interrupted.into()),
         Err(error) => Err(Failed::Program(error)),

@@ -45,6 +45,7 @@ pub use part::Part;
 pub use planned::{Action, Planned, PlannedStep};
 pub use rehearsal::{Rehearsed, Rehearser};
 
+use self::derived::report_not_made;
 use crate::archive::{self, ArchiveError, manifest_path};
 use crate::derived::Derive;
 use crate::fetch::{Source, Web};
@@ -317,6 +318,7 @@ impl Restorer<'_> {
         }
         packages::restore_packages(&run, &manifest.packages)?;
         run.finish_files(&manifest.packages)?;
+        report_not_made(&run);
         let summary = finish::finish(run, target, manifest, extracted, options)?;
         let regenerable = manifest.regenerable.clone();
         Ok(Summary { packages: count(manifest.packages.len()), regenerable, ..summary })

@@ -7,7 +7,6 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::accepting::report_nameless;
-use super::derived::report_not_made;
 use super::package::Restoring;
 use super::{RestoreError, Run};
 use crate::archive::PackageBytes;
@@ -32,7 +31,6 @@ pub(super) fn restore_packages<'m>(
     })?;
     deferred.ask_again(run, Restoring::restore_at_last)?;
     report_nameless(run);
-    report_not_made(run);
     Ok(())
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Pieced<'r> {
     assembly: Assembly<'r>,
     /// By their indices: the files that are being put together.
     files: Vec<Option<Begun<'r>>>,
+    /// Those that a program would have to compress, and none does, with the reason.
+    left: Vec<(Entry, &'static str)>,
     /// Those that were taken as a whole from what was offered.
     accepted: Mutex<BTreeSet<usize>>,
 }
@@ -48,25 +50,14 @@ struct Begun<'r> {
 enum Goes<'r> {
     /// It is the file.
     InPlace(Box<dyn BegunFile + 'r>),
-    /// A program compresses it.
-    Encoded(File, &'r Encoded),
-}
-
-impl Goes<'_> {
-    /// Why it is not compressed, if that is to be done and is not.
-    fn is_left(&self, run: &Run<'_>) -> Option<&'static str> {
-        match self {
-            Self::InPlace(_) => None,
-            Self::Encoded(..) => not_compressed(run),
-        }
-    }
+    /// A program compresses it. It lies where the file will: no other file system needs room for it.
+    Encoded(Box<dyn BegunFile + 'r>, &'r Encoded),
 }
 
 impl Begun<'_> {
     fn file(&self) -> io::Result<File> {
         match &self.goes {
-            Goes::InPlace(begun) => begun.file().try_clone(),
-            Goes::Encoded(file, _) => file.try_clone(),
+            Goes::InPlace(begun) | Goes::Encoded(begun, _) => begun.file().try_clone(),
         }
     }
 }
@@ -90,7 +81,7 @@ pub(super) fn begin<'r>(
     rests: Rests<'_>,
 ) -> Result<Option<Pieced<'r>>, RestoreError> {
     let Some(pieces) = manifest.pieces() else { return Ok(None) };
-    let (mut files, mut numbers) = (Vec::new(), Vec::new());
+    let (mut files, mut numbers, mut left) = (Vec::new(), Vec::new(), Vec::new());
     for (file, entry) in pieces.files().zip(manifest.pieced_entries()?) {
         run.monitor.check_interrupted()?;
         numbers.push(file.rest);
@@ -98,13 +89,13 @@ pub(super) fn begin<'r>(
             not_put(run, &entry.path, error)?;
             Ok::<_, RestoreError>(None)
         })?;
-        let left = goes.as_ref().and_then(|goes| goes.is_left(run));
-        if let Some(why) = left
-            && !accept(run, &entry)?
-        {
-            run.ledger.not_made(&entry.path, why);
+        match goes {
+            Some(Goes::Encoded(..)) if let Some(why) = not_compressed(run) => {
+                left.push((entry, why));
+                files.push(None);
+            }
+            goes => files.push(goes.map(|goes| Begun { entry, goes })),
         }
-        files.push(goes.filter(|_| left.is_none()).map(|goes| Begun { entry, goes }));
     }
     let assembled = manifest.assembled_entries()?;
     let wanted = files.iter().zip(assembled).map(|(begun, assembled)| {
@@ -131,7 +122,7 @@ pub(super) fn begin<'r>(
         }
     }
     let (packages, accepted) = (&manifest.packages[..], Mutex::default());
-    Ok(Some(Pieced { pieces, packages, assembly, files, accepted }))
+    Ok(Some(Pieced { pieces, packages, assembly, files, left, accepted }))
 }
 
 /// Begins a file, unless it is in its place, or what is there stays.
@@ -163,10 +154,11 @@ fn begin_file<'r>(
         run.ledger.kept();
         return Ok(None);
     }
-    let Some(encoded) = encoded else {
-        return Ok(Some(Goes::InPlace(run.target.begin(&stored)?)));
-    };
-    Ok(Some(Goes::Encoded(tempfile::tempfile()?, encoded)))
+    let begun = run.target.begin(&stored)?;
+    Ok(Some(match encoded {
+        None => Goes::InPlace(begun),
+        Some(encoded) => Goes::Encoded(begun, encoded),
+    }))
 }
 
 fn is_whole(file: &dyn PresentFile, size: u64, entry: &Entry) -> bool {
@@ -238,6 +230,12 @@ impl<'r> Pieced<'r> {
     /// Puts every file in its place that is whole, and names the others.
     pub(super) fn finish(self, run: &Run<'_>) -> Result<(), RestoreError> {
         let accepted = self.accepted.into_inner().expect("no holder of this lock panics");
+        for (entry, why) in &self.left {
+            // What was found and offered needs no program.
+            if !accept(run, entry)? {
+                run.ledger.not_made(&entry.path, why);
+            }
+        }
         let mut program = LastProgram::None;
         for (index, file) in self.files.into_iter().enumerate() {
             run.monitor.check_interrupted()?;
@@ -256,9 +254,9 @@ impl<'r> Pieced<'r> {
                     }
                     continue;
                 }
-                (Ok(found), Goes::Encoded(mut decoded, encoded)) if found == expected => {
-                    let file = (&entry, encoded);
-                    match put_encoded(run, self.packages, file, &mut decoded, &mut program)? {
+                (Ok(found), Goes::Encoded(decoded, encoded)) if found == expected => {
+                    let (file, decoded) = ((&entry, encoded), decoded.file());
+                    match put_encoded(run, self.packages, file, decoded, &mut program)? {
                         Ok(()) => continue,
                         Err(NotEncoded { kind, why }) => (kind, why),
                     }

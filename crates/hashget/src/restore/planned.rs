@@ -8,6 +8,7 @@ mod comparison;
 use std::io;
 use std::path::Path;
 
+use super::derived::report_not_made;
 use super::extract::{self, Extracted};
 use super::imagined::ImaginedTarget;
 use super::part::{Part, Places};
@@ -120,6 +121,7 @@ impl Restorer<'_> {
         extracted.keep_strangers(run.table);
         packages::restore_packages(&run, &manifest.packages)?;
         run.finish_files(&manifest.packages)?;
+        report_not_made(&run);
         plan(&run, folder.as_ref(), &manifest, Some(extracted), options)
     }
 
@@ -146,6 +148,7 @@ impl Restorer<'_> {
         archived::check_archived(&run, None)?;
         packages::restore_packages(&run, &manifest.packages)?;
         run.finish_files(&manifest.packages)?;
+        report_not_made(&run);
         plan(&run, Some(&folder), &manifest, None, options)
     }
 }

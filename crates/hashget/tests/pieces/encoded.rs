@@ -78,19 +78,19 @@ fn gzip_file(decoded: &[u8], level: u32, name: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A machine with this file and another one, that knows the programs.
-fn machine(bytes: &[u8]) -> (Scene, Snapshot) {
-    let scene = scene();
+/// The packages of the programs, by their names.
+fn program_packages() -> Vec<(String, Vec<u8>)> {
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let loader = match cfg!(target_arch = "aarch64") {
         true => "./lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
         false => "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
     };
-    for (name, fields, file) in [
+    let packages = [
         ("zstd", "Depends: libc6 (>= 2)\n", "./usr/bin/zstd"),
         ("gzip", "Pre-Depends: libc6\n", "./bin/gzip"),
         ("libc6", "", loader),
-    ] {
+    ];
+    let package = |(name, fields, file): (&str, &str, &str)| {
         let control =
             format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
         let data = TarBuilder::new().entry(&TarEntry {
@@ -100,8 +100,15 @@ fn machine(bytes: &[u8]) -> (Scene, Snapshot) {
             ..TarEntry::default()
         });
         let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
-        scene.index(&format!("{name}_1_{architecture}.deb"), &bytes);
-    }
+        (format!("{name}_1_{architecture}.deb"), bytes)
+    };
+    packages.map(package).to_vec()
+}
+
+/// A machine with this file and another one, that knows the programs.
+fn machine(bytes: &[u8]) -> (Scene, Snapshot) {
+    let scene = scene();
+    program_packages().iter().for_each(|(name, bytes)| scene.index(name, bytes));
     trees::file(&scene.tree(), FILE, bytes);
     trees::file(&scene.tree(), "note", "a file beside it");
     let before = snapshot(&scene.tree());
@@ -199,6 +206,20 @@ fn what_no_program_makes_again_is_archived() {
         assert_eq!((packed.pieces.files, runner.calls.load(Ordering::Relaxed)), (0, 0));
         scene.unpack_well(&archive, &before);
     }
+}
+
+#[test]
+fn a_program_that_is_also_elsewhere_is_not_relied_on() {
+    let (scene, before) = machine(&zstd_file(&cpio_image(), 3, true));
+    for (name, bytes) in program_packages() {
+        scene.index(&format!("archive/{name}"), &bytes);
+    }
+    // A restore would refuse it if the manifest named it by its other URL.
+    let (mut programs, _) = scripted(&scene, b"");
+    programs.archives = vec![scene.origin.url("/archive/")];
+    let (archive, packed) = scene.pack_well(&packing(&programs));
+    assert_eq!(packed.pieces.files, 0);
+    scene.unpack_well(&archive, &before);
 }
 
 #[test]

@@ -19,6 +19,9 @@ pub const RESTS_NAME: &str = ".hashget-rest";
 /// A manifest has no more runs. Each takes some 40 bytes of memory while files are put together.
 const MOST_RUNS: usize = 1 << 24;
 
+/// Files of a manifest that programs compress: each needs room for its decoded form.
+const MOST_ENCODED: usize = 100;
+
 /// Files that are made of pieces: columns, as `docs/format.md` defines them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -328,6 +331,11 @@ impl Pieces {
         packages: usize,
     ) -> Result<(), ManifestError> {
         self.check_columns(packages)?;
+        let encoded = self.encoded_files().count();
+        if encoded > MOST_ENCODED {
+            let problem = format!("has {encoded} objects, expected at most {MOST_ENCODED}");
+            return Err(field("encoded", problem));
+        }
         for file in self.files() {
             let wrong = |problem: &str| field("path", format!("{}: {problem}", file.path));
             let Some(entry) = archived.position(&file.path) else {

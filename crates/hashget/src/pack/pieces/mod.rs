@@ -39,7 +39,9 @@ const PATIENCE: u64 = 64 << 20;
 /// A file that may be made of pieces, by the index of its entry.
 struct Candidate {
     entry: usize,
-    /// Bytes of what is put together: its data, or its decoded form.
+    /// Bytes of the file, holes left out.
+    bytes: u64,
+    /// Bytes of what is put together: the same, or of its decoded form.
     data: u64,
     runs: Vec<Found>,
     /// What is compressed in it, if it is.
@@ -157,8 +159,13 @@ impl Packer<'_> {
         (requirements, monitor): (&Requirements<'_>, &dyn Monitor),
     ) -> Result<Vec<bool>, PackError> {
         let mut gains = vec![0_u64; known.len()];
-        for run in candidates.iter().flat_map(|candidate| &candidate.runs) {
-            gains[table.member(run.member).0] += run.length;
+        for candidate in candidates {
+            let whole = u128::from(candidate.data.max(1));
+            for run in &candidate.runs {
+                // Of a compressed file, the bytes that it has of these.
+                let bytes = u128::from(run.length) * u128::from(candidate.bytes) / whole;
+                gains[table.member(run.member).0] += u64::try_from(bytes).unwrap_or(u64::MAX);
+            }
         }
         let is_worth = |index: usize| requirements.is_worth(known[index].record.size, gains[index]);
         let wanted: Vec<usize> =
@@ -202,6 +209,7 @@ fn candidates(scan: &Scan, plan: &Plan) -> Vec<Candidate> {
         let may_be = !reason.is_final() || reason == Reason::Holes;
         (is_file && may_be && data > LEAST_BYTES).then(|| Candidate {
             entry,
+            bytes: data,
             data,
             runs: Vec::new(),
             decoded: None,
