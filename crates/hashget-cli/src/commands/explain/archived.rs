@@ -45,13 +45,7 @@ pub(super) fn explain(
     let mut missing = 0_u64;
     for (path, origin) in paths.iter().zip(found) {
         let (fate, why) = match &origin {
-            EntryOrigin::Archived if !pieces_of(&manifest, path).is_empty() => {
-                let encoder =
-                    encoder_of(&manifest, path).map(|name| format!("; {name} compresses it"));
-                let why = "the archive holds its rest; its pieces come from packages";
-                ("archived", format!("{why}{}", encoder.unwrap_or_default()))
-            }
-            EntryOrigin::Archived => ("archived", "the archive holds it".to_owned()),
+            EntryOrigin::Archived => ("archived", archived(&manifest, path)),
             EntryOrigin::Packages(_) => ("left_out", left_out(recipe_of(&manifest, path)?)),
             EntryOrigin::Link(to) => ("link", format!("a hard link to {to}")),
             EntryOrigin::Unknown(candidates) => ("unknown", may_give(candidates.len())),
@@ -120,6 +114,16 @@ fn pieces_of(manifest: &AnyManifest, path: &RelPath) -> Vec<usize> {
     let Some(pieces) = manifest.pieces() else { return Vec::new() };
     let file = pieces.position(path).and_then(|position| pieces.files().nth(position));
     file.map(|file| pieces.packages_of(&file)).unwrap_or_default()
+}
+
+/// How the archive has what it holds at `path`.
+fn archived(manifest: &AnyManifest, path: &RelPath) -> String {
+    if pieces_of(manifest, path).is_empty() {
+        return "the archive holds it".to_owned();
+    }
+    let encoder = encoder_of(manifest, path).map(|name| format!("; {name} compresses it"));
+    let encoder = encoder.unwrap_or_default();
+    format!("the archive holds its rest; its pieces come from packages{encoder}")
 }
 
 /// The program that compresses the file at `path`, if one does.
