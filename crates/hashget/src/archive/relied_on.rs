@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::package_plan::{Destination, PackagePlan};
 use super::{MembersError, PackageMembers, RequiredPackage, Requirements};
 use crate::hashdb::complete_members;
-use crate::model::manifest::{AnyManifest, ManifestError, Package, Pieces};
+use crate::model::manifest::{AnyManifest, Encoded, ManifestError, Package, Pieces};
 use crate::model::{Digest, Kind, Member, RelPath, add_bytes};
 
 /// A package that an archive relies on.
@@ -88,9 +88,9 @@ pub(crate) fn together_of(
     for (entry, derived) in package.derived_files()?.into_iter().filter(|(_, it)| it.is_run()) {
         add(derived.tool.iter().copied().collect(), entry.size());
     }
-    for (pieces, file) in pieces.into_iter().flat_map(|one| one.files().map(move |it| (one, it))) {
-        let Some(encoded) = pieces.encoding(file.index) else { continue };
-        if encoded.tool.first() == Some(&package.sha256) {
+    let of_program = |one: &Encoded| one.tool.first() == Some(&package.sha256);
+    if let Some(pieces) = pieces {
+        for (file, encoded) in pieces.encoded_files().filter(|(_, one)| of_program(one)) {
             let of_runs = pieces.packages_of(&file).into_iter().map(|index| packages[index].sha256);
             let with = encoded.tool.iter().copied().chain(of_runs).collect();
             add(with, pieces.left_out_of(&file, size_of(&file.path)));

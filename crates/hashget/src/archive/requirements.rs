@@ -248,16 +248,9 @@ pub fn derived_amounts(packages: &[Package]) -> Result<BTreeMap<String, Amount>,
 
 /// What programs compress, by the names of the encoders.
 fn encoded_amounts(manifest: &Manifest) -> BTreeMap<String, Amount> {
-    let mut amounts: BTreeMap<String, Amount> = BTreeMap::new();
-    for (pieces, file) in
-        manifest.pieces().into_iter().flat_map(|one| one.files().map(move |it| (one, it)))
-    {
-        if let Some(encoded) = pieces.encoding(file.index) {
-            let bytes = pieces.left_out_of(&file, manifest.size_of(&file.path));
-            amounts.entry(escaped(encoded.recipe.as_bytes())).or_default().add(1, bytes);
-        }
-    }
-    amounts
+    let Some(pieces) = manifest.pieces() else { return BTreeMap::new() };
+    let amounts = pieces.encoded_amounts(&|path| manifest.size_of(path)).into_iter();
+    amounts.map(|(encoder, amount)| (escaped(encoder.as_bytes()), amount)).collect()
 }
 
 /// The files that the archive holds, and the times of the oldest and the newest.

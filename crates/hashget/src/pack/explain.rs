@@ -153,8 +153,8 @@ impl Packer<'_> {
         let entries = scan.entries;
         let mut recipes = recipes(&packages, &entries)?;
         let encoded = pieces.iter().flat_map(Pieces::encoded_files);
-        recipes.extend(encoded.filter_map(|(path, encoded)| {
-            Some((entries.position(&path)?, encoded.recipe.clone()))
+        recipes.extend(encoded.filter_map(|(file, encoded)| {
+            Some((entries.position(&file.path)?, encoded.recipe.clone()))
         }));
         let pieces = pieces.map(|pieces| of_pieces(&pieces, &entries)).unwrap_or_default();
         let mut asked: Vec<usize> = paths.iter().flat_map(|path| below(&entries, path)).collect();

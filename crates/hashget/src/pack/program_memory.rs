@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{Digest, Entry, RelPath};
 use crate::pending_file::PendingFile;
-use crate::programs::ProgramRun;
+use crate::programs::{Call, ProgramRun};
 
 /// Bytes of a memory that is read.
 const MOST_BYTES: u64 = 64 << 20;
-/// Names the rules by which runs are made: it changes with them.
+/// Names the rules by which runs are made, besides how a program is called: it changes with them.
 const RULES: &str = "1";
 
 /// The memory of one tree.
@@ -39,6 +39,8 @@ pub(super) struct Remembered {
 /// What a run depends on.
 pub(super) struct Question<'q> {
     pub(super) run: &'q ProgramRun,
+    /// How the program is called.
+    pub(super) call: &'q Call,
     /// The packages of the program.
     pub(super) tool: Vec<Digest>,
     /// What it makes, and what it reads.
@@ -49,7 +51,9 @@ pub(super) struct Question<'q> {
 impl Question<'_> {
     /// A key that changes with anything that the run depends on; `None` if it depends on contents without a digest.
     pub(super) fn key(&self) -> Option<String> {
-        let mut text = format!("{RULES}\n{}\n", self.run.recipe).into_bytes();
+        let call = format!("{:?}", self.call);
+        let mut text =
+            format!("{RULES}\n{}\n{}\n{call}\n", self.run.recipe, call.len()).into_bytes();
         for (name, value) in &self.run.parameters {
             text.extend(format!("{}={name} {}={value}\n", name.len(), value.len()).into_bytes());
         }
@@ -135,9 +139,12 @@ mod tests {
             outputs: Vec::new(),
         };
         let (green, black) = (run("green"), run("black"));
+        let call = |word: &str| Call { arguments: vec![word.to_owned()], ..Call::default() };
+        let (brew, boil) = (call("brew"), call("boil"));
         let (made, read) = (entry("made", "m", 1), entry("read", "r", 2));
         let question = || Question {
             run: &green,
+            call: &brew,
             tool: vec![Digest::of(b"pot")],
             outputs: vec![&made],
             inputs: vec![&read],
@@ -156,6 +163,7 @@ mod tests {
         let unknown = Entry { sha256: None, ..read.clone() };
         for different in [
             Question { run: &black, ..question() },
+            Question { call: &boil, ..question() },
             Question { tool: vec![Digest::of(b"cup")], ..question() },
             Question { outputs: vec![&other], ..question() },
             Question { inputs: vec![&later], ..question() },

@@ -20,7 +20,7 @@ use crate::model::manifest::{Derived, Package, Patch};
 use crate::model::{Digest, Entry, Kind, RelPath, counted, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Step, Total};
 use crate::programs::{
-    MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Workshop, between,
+    Call, MOST_PATCHED_BYTES, ProgramError, ProgramRun, ProgramScene, Programs, Workshop, between,
     program_recipe, program_runs,
 };
 use crate::tree::Scan;
@@ -81,7 +81,7 @@ impl<'s, 'a> Search<'s, 'a> {
         packages: &mut Vec<ChosenPackage<'_>>,
         plan: &mut Plan,
     ) -> Result<(), PackError> {
-        let runs = program_runs(&Tree { scan, verdicts: &plan.verdicts });
+        let runs = program_runs(&Tree::new(scan, &plan.verdicts));
         if runs.is_empty() {
             return Ok(());
         }
@@ -218,8 +218,10 @@ impl Search<'_, '_> {
                 && !left_out.contains(&entry.path)
                 && run.outputs.binary_search(&entry.path).is_err()
         };
+        let call = recipe.call(&run.parameters, &run.outputs).map_err(Failed::Program)?;
         let question = Question {
             run,
+            call: &call,
             tool: program.digests(),
             outputs: run.outputs.iter().filter_map(|path| scan.entries.at(path)).collect(),
             inputs: scan.entries.iter().filter(is_read).collect(),
@@ -231,7 +233,7 @@ impl Search<'_, '_> {
             };
             return Ok(answer.into_iter().filter_map(made).collect());
         }
-        let made = self.made_right(scan, run, &question.inputs, program)?;
+        let made = self.made_right(scan, (run, &call), &question.inputs, program)?;
         let remembered = |one: &Made| Remembered {
             path: scan.entries[one.entry].path.clone(),
             patch: one.patch.clone(),
@@ -244,19 +246,17 @@ impl Search<'_, '_> {
     fn made_right(
         &self,
         scan: &Scan,
-        run: &ProgramRun,
+        (run, call): (&ProgramRun, &Call),
         inputs: &[&Entry],
         program: &Program,
     ) -> Result<Vec<Made>, Failed> {
-        let Some(recipe) = program_recipe(run.recipe) else { return Ok(Vec::new()) };
-        let call = recipe.call(&run.parameters, &run.outputs).map_err(Failed::Program)?;
         let unpacked = program.unpacked(self.packer.limits).map_err(Failed::Program)?;
         let workshop = Workshop::new(unpacked).map_err(disk)?;
         self.fill(&workshop, scan, inputs)?;
         for path in &run.outputs {
             workshop.make_folders(path).map_err(disk)?;
         }
-        match workshop.run(&call, &*self.programs.runner, self.monitor) {
+        match workshop.run(call, &*self.programs.runner, self.monitor) {
             Ok(()) => {}
             Err(ProgramError::Interrupted(interrupted)) => return Err(interrupted.into()),
             Err(error) => return Err(Failed::Program(error)),
@@ -364,15 +364,21 @@ fn size_at(scan: &Scan, path: &RelPath) -> u64 {
 /// The tree that is packed.
 struct Tree<'t> {
     scan: &'t Scan,
-    verdicts: &'t Verdicts,
+    wanted: Vec<&'t Entry>,
+}
+
+impl<'t> Tree<'t> {
+    fn new(scan: &'t Scan, verdicts: &Verdicts) -> Self {
+        let entries = scan.entries.iter().zip(verdicts.iter());
+        let wanted =
+            entries.filter(|(entry, verdict)| entry.sha256.is_some() && is_wanted(entry, *verdict));
+        Self { scan, wanted: wanted.map(|(entry, _)| entry).collect() }
+    }
 }
 
 impl ProgramScene for Tree<'_> {
-    fn wanted(&self) -> Vec<&Entry> {
-        let entries = self.scan.entries.iter().zip(self.verdicts.iter());
-        let wanted =
-            entries.filter(|(entry, verdict)| entry.sha256.is_some() && is_wanted(entry, *verdict));
-        wanted.map(|(entry, _)| entry).collect()
+    fn wanted(&self) -> &[&Entry] {
+        &self.wanted
     }
 
     fn is_file(&self, path: &RelPath) -> bool {

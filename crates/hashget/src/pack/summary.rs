@@ -128,14 +128,12 @@ impl Summary {
     fn count_pieces(&mut self, entries: &Entries, plan: &Plan) -> HashMap<usize, u64> {
         let mut in_pieces = HashMap::new();
         let Some(pieces) = &plan.pieces else { return in_pieces };
+        self.encoded = pieces.encoded_amounts(&|path| entries.at(path).map_or(0, Entry::size));
         for file in pieces.files() {
             let Some(index) = entries.position(&file.path) else { continue };
             let bytes = pieces.left_out_of(&file, entries[index].size());
             in_pieces.insert(index, bytes);
             self.pieces.add(1, bytes);
-            if let Some(encoded) = pieces.encoding(file.index) {
-                self.encoded.entry(encoded.recipe.clone()).or_default().add(1, bytes);
-            }
             self.archived_bytes = self.archived_bytes.saturating_sub(bytes);
             add_bytes(&mut self.left_out_bytes, bytes);
             if let Verdict::Archived(reason) = plan.verdicts.get(index)

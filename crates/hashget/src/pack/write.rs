@@ -16,7 +16,7 @@ use super::verdict::Verdict;
 use super::{PackError, PackOptions};
 use crate::model::manifest::{
     DERIVED, Derived, ENCODED, EntryColumns, Feature, MANIFEST_NAME, Manifest, ManifestV1, Needs,
-    OWN_NAMES, PIECES, RESTORER, RESTORER_NAME, Renamed, TOOLS, TreeSummary, own_name_of,
+    OWN_NAMES, PIECES, Pieces, RESTORER, RESTORER_NAME, Renamed, TOOLS, TreeSummary, own_name_of,
 };
 use crate::model::{Entry, Kind, Metadata, RelPath, total_bytes};
 use crate::monitor::{Monitor, ProblemKind, Running};
@@ -97,7 +97,7 @@ fn needs(plan: &Plan, options: &PackOptions) -> Needs {
     let has_derived = plan.packages.iter().any(|package| !package.derived.is_empty());
     let has_pieces = plan.pieces.is_some();
     let has_runs = plan.packages.iter().flat_map(|package| &package.derived).any(Derived::is_run);
-    let has_encoded = plan.pieces.iter().any(|pieces| pieces.encoded_files().next().is_some());
+    let has_encoded = plan.pieces.as_ref().is_some_and(Pieces::has_encoded);
     let used = [
         (RESTORER, options.with_restorer),
         (DERIVED, has_derived),

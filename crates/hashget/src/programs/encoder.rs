@@ -49,7 +49,7 @@ const ENCODERS: &[Encoder] = &[
         package: "bzip2",
         codec: Codec::Bzip2,
         left_out: 0,
-        arguments: bzip2_arguments,
+        arguments: level_arguments,
         guesses: bzip2_guesses,
     },
     Encoder {
@@ -57,7 +57,7 @@ const ENCODERS: &[Encoder] = &[
         package: "gzip",
         codec: Codec::Gzip,
         left_out: GZIP_HEADER,
-        arguments: gzip_arguments,
+        arguments: level_arguments,
         guesses: gzip_guesses,
     },
     Encoder {
@@ -99,6 +99,21 @@ impl Encoder {
         self.codec
     }
 
+    /// How the program is called.
+    ///
+    /// # Errors
+    /// A parameter is missing or makes no sense.
+    pub(crate) fn call(&self, parameters: &Parameters) -> Result<Call, ProgramError> {
+        let Arguments { arguments, opens } = (self.arguments)(parameters)?;
+        Ok(Call {
+            program: format!("bin/{}", self.name),
+            arguments,
+            input_file: (!opens).then_some(DECODED),
+            output_file: Some(ENCODED),
+            ..Call::default()
+        })
+    }
+
     /// The file that comes out of a decoded form, of whose start `plain` bytes stay as they are.
     ///
     /// # Errors
@@ -110,19 +125,12 @@ impl Encoder {
         (unpacked, runner): (&Unpacked, &dyn RunProgram),
         monitor: &dyn Monitor,
     ) -> Result<File, ProgramError> {
-        let Arguments { arguments, opens } = (self.arguments)(parameters)?;
+        let call = self.call(parameters)?;
         let mut encoded = tempfile::tempfile()?;
         io::copy(&mut decoded.take(plain), &mut encoded)?;
         let path = |name| RelPath::new(name).expect("one component");
         let workshop = Workshop::new(unpacked)?;
         workshop.add(&path(DECODED), Timestamp::from_seconds(MTIME), decoded)?;
-        let call = Call {
-            program: format!("bin/{}", self.name),
-            arguments,
-            input_file: (!opens).then_some(DECODED),
-            output_file: Some(ENCODED),
-            ..Call::default()
-        };
         workshop.run(&call, runner, monitor)?;
         let (made, _) = workshop.made(&path(ENCODED))?.ok_or(ProgramError::Nothing)?;
         let mut made = io::BufReader::new(made);
@@ -163,17 +171,14 @@ fn is_yes(parameters: &Parameters, name: &'static str) -> Result<bool, ProgramEr
     }
 }
 
-fn bzip2_arguments(parameters: &Parameters) -> Result<Arguments, ProgramError> {
+/// A level is all that it needs to know.
+fn level_arguments(parameters: &Parameters) -> Result<Arguments, ProgramError> {
     Ok(Arguments { arguments: vec!["-c".to_owned(), level(parameters, 1, 9)?], opens: false })
 }
 
 fn bzip2_guesses(head: &[u8]) -> Vec<Parameters> {
     let level = head.get(3).map(|digit| char::from(*digit).to_string());
     level.map(|level| levels(&[&level])).unwrap_or_default()
-}
-
-fn gzip_arguments(parameters: &Parameters) -> Result<Arguments, ProgramError> {
-    Ok(Arguments { arguments: vec!["-c".to_owned(), level(parameters, 1, 9)?], opens: false })
 }
 
 /// gzip says in its header whether it compressed as well, or as fast as it could (RFC 1952, XFL).

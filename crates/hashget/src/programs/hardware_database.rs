@@ -25,15 +25,9 @@ impl ProgramRecipe for HardwareDatabase {
     }
 
     fn propose(&self, tree: &dyn ProgramScene) -> Vec<ProgramRun> {
-        let wanted = tree.wanted();
-        let is_one = |path: &&RelPath| PLACES.iter().any(|one| path.as_bytes() == one.as_bytes());
-        let found = wanted.iter().map(|entry| &entry.path).filter(is_one);
         // One run makes one of them.
-        let run = |path: &RelPath| {
-            let (parameters, outputs) = (Parameters::new(), vec![path.clone()]);
-            ProgramRun { recipe: self.name(), parameters, outputs }
-        };
-        found.map(run).collect()
+        let run = |path| super::run_for(self.name(), path, tree, Parameters::new());
+        PLACES.into_iter().flat_map(run).collect()
     }
 
     fn reads(&self, _: &Parameters, outputs: &[RelPath]) -> Result<Reads, ProgramError> {

@@ -193,7 +193,7 @@ const MERGED: &[(&str, &str)] = &[("lib", "usr/lib")];
 /// The tree that is packed.
 pub(crate) trait ProgramScene {
     /// The regular files that nothing gives so far and that may be left out, sorted.
-    fn wanted(&self) -> Vec<&Entry>;
+    fn wanted(&self) -> &[&Entry];
 
     /// Is there a regular file at `path`?
     fn is_file(&self, path: &RelPath) -> bool;
@@ -219,8 +219,9 @@ fn run_for(
     tree: &dyn ProgramScene,
     parameters: Parameters,
 ) -> Vec<ProgramRun> {
-    let is_wanted = tree.wanted().iter().any(|entry| entry.path.as_bytes() == path.as_bytes());
-    let run = || ProgramRun { recipe, parameters, outputs: vec![plain(path)] };
+    let path = plain(path);
+    let is_wanted = tree.wanted().binary_search_by(|entry| entry.path.cmp(&path)).is_ok();
+    let run = || ProgramRun { recipe, parameters, outputs: vec![path] };
     is_wanted.then(run).into_iter().collect()
 }
 

@@ -54,10 +54,7 @@ impl<'t> Workshop<'t> {
     ) -> Result<(), ProgramError> {
         self.make_folders(path)?;
         let mut file = fs_err::File::create_new(place(self.folder.path(), path))?;
-        let room = self.room.get();
-        let written = io::copy(&mut content.take(room + 1), &mut file)?;
-        let left = room.checked_sub(written).ok_or(ProgramError::ReadsMuch(MOST_READ_BYTES))?;
-        self.room.set(left);
+        self.copy(content, &mut file)?;
         let seconds = Duration::from_secs(mtime.seconds.unsigned_abs());
         let time = match mtime.seconds {
             0.. => SystemTime::UNIX_EPOCH.checked_add(seconds),
@@ -135,13 +132,16 @@ impl<'t> Workshop<'t> {
         let packed = self.folder.path().join(path);
         let Ok(file) = File::open(&packed) else { return Ok(()) };
         let mut unpacked = fs_err::File::create(packed.with_extension(""))?;
+        match self.copy(&mut flate2::read::MultiGzDecoder::new(file), &mut unpacked) {
+            Err(ProgramError::Disk(error)) if error.kind() != io::ErrorKind::StorageFull => Ok(()),
+            copied => copied,
+        }
+    }
+
+    /// Copies what a program reads, as far as there is room for it.
+    fn copy(&self, content: &mut dyn Read, file: &mut fs_err::File) -> Result<(), ProgramError> {
         let room = self.room.get();
-        let content = &mut flate2::read::MultiGzDecoder::new(file).take(room + 1);
-        let written = match io::copy(content, &mut unpacked) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => return Err(error.into()),
-            Err(_) => return Ok(()),
-        };
+        let written = io::copy(&mut content.take(room + 1), file)?;
         let left = room.checked_sub(written).ok_or(ProgramError::ReadsMuch(MOST_READ_BYTES))?;
         self.room.set(left);
         Ok(())

@@ -188,8 +188,8 @@ impl<'p> Places<'p> {
                 }
             }
         }
-        for (path, encoded) in manifest.pieces().into_iter().flat_map(Pieces::encoded_files) {
-            if self.of(&path).is_some() {
+        for (file, encoded) in manifest.pieces().into_iter().flat_map(Pieces::encoded_files) {
+            if self.of(&file.path).is_some() {
                 programs.extend(encoded.tool.iter().copied());
             }
         }

@@ -236,7 +236,7 @@ impl<'r> Pieced<'r> {
                 run.ledger.not_made(&entry.path, why);
             }
         }
-        let mut program = LastProgram::None;
+        let mut last = LastProgram::None;
         for (index, file) in self.files.into_iter().enumerate() {
             run.monitor.check_interrupted()?;
             let Some(begun) = file.filter(|_| !accepted.contains(&index)) else { continue };
@@ -256,9 +256,9 @@ impl<'r> Pieced<'r> {
                 }
                 (Ok(found), Goes::Encoded(decoded, encoded)) if found == expected => {
                     let (file, decoded) = ((&entry, encoded), decoded.file());
-                    match put_encoded(run, self.packages, file, decoded, &mut program)? {
-                        Ok(()) => continue,
-                        Err(NotEncoded { kind, why }) => (kind, why),
+                    match put_encoded(run, self.packages, file, decoded, &mut last)? {
+                        None => continue,
+                        Some(NotEncoded { kind, why }) => (kind, why),
                     }
                 }
                 (Ok(found), _) => {
@@ -311,23 +311,24 @@ fn accept(run: &Run<'_>, entry: &Entry) -> Result<bool, RestoreError> {
     let Some(mut file) = accepting.files.file(sha256, *size, run.monitor)? else {
         return Ok(false);
     };
+    put_whole(run, entry, &mut file).or_else(|error| run.unless_fatal(error).map(|_| false))
+}
+
+/// Puts a file without holes in its place, if this is its contents; false if it is not.
+pub(super) fn put_whole(
+    run: &Run<'_>,
+    entry: &Entry,
+    contents: &mut dyn Read,
+) -> Result<bool, PlaceError> {
+    let Kind::File { size } = entry.kind else { return Ok(false) };
     let stored = run.stored(&entry.path);
-    let staged = run.target.stage(&stored, *size, &mut file).and_then(|staged| {
-        let is_right = staged.sha256() == sha256;
-        if is_right {
-            staged.put(&stored, &entry.metadata)?;
-        }
-        Ok(is_right)
-    });
-    match staged {
-        Ok(is_right) => {
-            if let (true, Some(row)) = (is_right, run.table.position(&entry.path)) {
-                run.ledger.archived(row, Some(sha256));
-            }
-            Ok(is_right)
-        }
-        Err(error) => run.unless_fatal(error).map(|_| false),
+    let staged = run.target.stage(&stored, size, contents)?;
+    let is_right = staged.size() == size && Some(staged.sha256()) == entry.sha256;
+    if is_right {
+        staged.put(&stored, &entry.metadata)?;
+        run.archived_as_stated(entry);
     }
+    Ok(is_right)
 }
 
 /// The rest with this number in a folder into which an archive was unpacked.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use super::destinations::Trouble;
 use super::package::Restoring;
 use super::run::RunsPrograms;
-use super::unpacked_program::{Failed, LastProgram, disk, unpacked_program};
+use super::unpacked_program::{Failed, LastProgram, disk, program};
 use super::{RestoreError, Run};
 use crate::archive::ArchiveError;
 use crate::archive::package_plan::Destination;
@@ -58,7 +58,7 @@ impl LeftForPrograms {
             return Ok(());
         }
         let progress = run.monitor.begin(Step::Place, "what programs make", Total::UNKNOWN);
-        let (mut unpacked, by_programs) = (LastProgram::None, made_by_programs(packages)?);
+        let (mut last, by_programs) = (LastProgram::None, made_by_programs(packages)?);
         let runs: Vec<BTreeMap<usize, Vec<RelPath>>> = packages
             .iter()
             .map(Package::runs)
@@ -70,7 +70,7 @@ impl LeftForPrograms {
             let by_programs = &by_programs;
             let making = Making { run, programs, packages, package, made, by_programs, outputs };
             let derived = &packages[package].derived[number];
-            match making.carry_out(derived, &mut unpacked) {
+            match making.carry_out(derived, &mut last) {
                 Ok(()) => {}
                 Err(Failed::Restore(error)) => return Err(error),
                 Err(Failed::Program(error)) => making.report(derived, &one_line(&error)),
@@ -97,23 +97,17 @@ struct Making<'m, 'r> {
 }
 
 impl Making<'_, '_> {
-    fn carry_out(&self, derived: &Derived, unpacked: &mut LastProgram) -> Result<(), Failed> {
+    fn carry_out(&self, derived: &Derived, last: &mut LastProgram) -> Result<(), Failed> {
         let unknown = || ProgramError::Unknown(escaped(derived.recipe.as_bytes()));
         let recipe =
             program_recipe(&derived.recipe).ok_or_else(unknown).map_err(Failed::Program)?;
         let (parameters, made) = (&derived.parameters, self.made);
         let reads = recipe.reads(parameters, made).map_err(Failed::Program)?;
         let call = recipe.call(parameters, made).map_err(Failed::Program)?;
-        let unpacked = match unpacked.take_if(|(tool, _)| *tool == derived.tool) {
-            Some(same) => unpacked.insert(same),
-            None => {
-                let names = recipe.packages(parameters).map_err(Failed::Program)?;
-                let (run, programs, tool) = (self.run, self.programs, &derived.tool);
-                let program = unpacked_program(run, programs, self.packages, (&names, tool))?;
-                unpacked.insert((tool.clone(), program))
-            }
-        };
-        let workshop = Workshop::new(&unpacked.1).map_err(disk)?;
+        let names = recipe.packages(parameters).map_err(Failed::Program)?;
+        let tool = (&names[..], &derived.tool[..]);
+        let unpacked = program(last, self.run, self.programs, self.packages, tool)?;
+        let workshop = Workshop::new(unpacked).map_err(disk)?;
         self.fill(&workshop, &reads)?;
         for path in made {
             workshop.make_folders(path).map_err(disk)?;

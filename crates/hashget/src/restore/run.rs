@@ -18,7 +18,7 @@ use crate::derived::Derive;
 use crate::fetch::{Source, Web};
 use crate::limits::Limits;
 use crate::model::manifest::{EntryTable, Package, Renamed};
-use crate::model::{Metadata, RelPath, counted};
+use crate::model::{Entry, Metadata, RelPath, counted};
 use crate::monitor::{Monitor, ProblemKind, Running, Step, Total};
 use crate::programs::Programs;
 
@@ -106,6 +106,13 @@ impl<'r> Run<'r> {
     /// Does the archive hold this path, as something else than a folder?
     pub(super) fn is_archived(&self, path: &RelPath) -> bool {
         self.table.position(path).is_some()
+    }
+
+    /// An archived file is in its place, as the manifest says.
+    pub(super) fn archived_as_stated(&self, entry: &Entry) {
+        if let (Some(row), Some(sha256)) = (self.table.position(&entry.path), entry.sha256) {
+            self.ledger.archived(row, Some(sha256));
+        }
     }
 
     /// Where an archived entry lies until the end: under another path if the archive has it so.

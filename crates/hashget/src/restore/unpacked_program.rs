@@ -34,8 +34,26 @@ pub(super) fn disk(error: io::Error) -> Failed {
     Failed::Program(ProgramError::Disk(error))
 }
 
-/// Fetches the packages of a program, whose first one has one of the names that are expected, and unpacks them.
-pub(super) fn unpacked_program(
+/// The program of these packages, the first of which has one of the names that are expected: the one that was unpacked last, or else they
+/// are fetched and unpacked.
+pub(super) fn program<'l>(
+    last: &'l mut LastProgram,
+    run: &Run<'_>,
+    programs: &Programs,
+    packages: &[Package],
+    (expected, tool): (&[String], &[Digest]),
+) -> Result<&'l Unpacked, Failed> {
+    let (_, unpacked) = match last.take_if(|(unpacked, _)| unpacked == tool) {
+        Some(same) => last.insert(same),
+        None => {
+            let unpacked = unpacked(run, programs, packages, (expected, tool))?;
+            last.insert((tool.to_vec(), unpacked))
+        }
+    };
+    Ok(unpacked)
+}
+
+fn unpacked(
     run: &Run<'_>,
     programs: &Programs,
     packages: &[Package],

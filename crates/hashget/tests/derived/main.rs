@@ -12,3 +12,5 @@ mod recipes;
 #[path = "../round_trip/scene.rs"]
 mod scene;
 mod trees;
+#[path = "../round_trip/with_programs.rs"]
+mod with_programs;

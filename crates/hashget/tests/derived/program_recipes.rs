@@ -6,18 +6,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use hashget::derived::Derive;
 use hashget::model::Digest;
 use hashget::monitor::{Monitor, Recorder};
-use hashget::pack::PackOptions;
 use hashget::programs::{ProgramCall, ProgramError, Programs, RunProgram};
-use hashget::restore::RestoreOptions;
-use hashget_testkit::packages::{TarBuilder, TarEntry};
 use hashget_testkit::trees::{self, snapshot};
 
-use crate::programs::{index_of_program, loader};
 use crate::recipes::manifest_of;
-use crate::scene::{Scene, options, problems};
+use crate::scene::{Scene, problems};
+use crate::with_programs::{loader_package, packing, program_package, restoring};
 
 const ROOT: &str = ".hashget-program";
 
@@ -188,16 +184,9 @@ impl Case {
     /// A tree with what the program makes.
     fn scene(&self) -> (Scene, Programs, Arc<Scripted>) {
         let scene = Scene::new();
-        let file = |name: &str| {
-            TarBuilder::new().entry(&TarEntry {
-                name: format!("./{name}").as_bytes(),
-                content: name.as_bytes(),
-                mode: 0o755,
-                ..TarEntry::default()
-            })
-        };
-        index_of_program(&scene, self.package, "Depends: libc6 (>= 2)\n", file(self.program));
-        index_of_program(&scene, "libc6", "", file(loader()));
+        for (name, bytes) in [program_package(self.package, self.program), loader_package()] {
+            scene.index(&name, &bytes);
+        }
         let given = self.given();
         for (path, content) in &given {
             trees::file(&scene.tree(), path, content);
@@ -219,18 +208,12 @@ impl Case {
     fn comes_back(&self) {
         let (scene, programs, runner) = self.scene();
         let before = snapshot(&scene.tree());
-        let packing =
-            PackOptions { derive: Derive::All, programs: Some(programs.clone()), ..options() };
-        let (archive, packed) = scene.pack_well(&packing);
+        let (archive, packed) = scene.pack_well(&packing(&programs));
         let derived: Vec<(&str, u64)> =
             packed.derived.iter().map(|(name, amount)| (name.as_str(), amount.files)).collect();
         assert_eq!(derived, [(self.recipe, self.makes.len() as u64)]);
         assert_eq!(std::mem::take(&mut *runner.calls.lock().unwrap()), self.calls);
-        let options = RestoreOptions {
-            derive: Derive::All,
-            programs: Some(programs),
-            ..RestoreOptions::default()
-        };
+        let options = restoring(Some(&programs));
         let (target, recorder) = (scene.target(), Recorder::default());
         let restored = scene.restorer().unpack(&mut &*archive, &target, &options, &recorder);
         scene.judge(&target, &restored.unwrap(), &recorder, &before);
@@ -241,9 +224,7 @@ impl Case {
     #[track_caller]
     fn refuses(&self, parameter: &str, value: Option<&str>, why: &str) {
         let (scene, programs, runner) = self.scene();
-        let packing =
-            PackOptions { derive: Derive::All, programs: Some(programs.clone()), ..options() };
-        let (archive, _) = scene.pack_well(&packing);
+        let (archive, _) = scene.pack_well(&packing(&programs));
         runner.calls.lock().unwrap().clear();
         let mut manifest = manifest_of(&archive);
         let derived = manifest.packages.iter_mut().find_map(|one| one.derived.first_mut());
@@ -255,11 +236,7 @@ impl Case {
         let target = scene.target();
         crate::scene::gnu_tar(&archive, &target);
         fs_err::write(target.join(".hashget-restore.json"), manifest.to_json()).unwrap();
-        let options = RestoreOptions {
-            derive: Derive::All,
-            programs: Some(programs),
-            ..RestoreOptions::default()
-        };
+        let options = restoring(Some(&programs));
         let recorder = Recorder::default();
         let restored = scene.restorer().restore(&target, &options, &recorder).unwrap();
         assert_eq!(restored.missing.len(), self.makes.len());
@@ -307,8 +284,7 @@ fn an_archive_of_locales_that_nobody_chose_is_archived() {
     for chosen in ["# en_US.UTF-8 UTF-8\n", "-x UTF-8\n", "de_DE.UTF-8 ../x\n"] {
         let case = Case { chosen: Some(("etc/locale.gen", chosen)), ..LOCALES };
         let (scene, programs, runner) = case.scene();
-        let packing = PackOptions { derive: Derive::All, programs: Some(programs), ..options() };
-        let (_, packed) = scene.pack_well(&packing);
+        let (_, packed) = scene.pack_well(&packing(&programs));
         assert!(packed.derived.is_empty() && runner.calls.lock().unwrap().is_empty(), "{chosen}");
     }
 }

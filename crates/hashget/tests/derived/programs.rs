@@ -17,12 +17,13 @@ use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Monitor, Recorder};
 use hashget::pack::PackOptions;
 use hashget::programs::{ProgramCall, ProgramError, Programs, RunProgram};
-use hashget::restore::{Overwrite, Part, RestoreOptions, Summary};
-use hashget_testkit::packages::{TarBuilder, TarEntry, deb};
+use hashget::restore::{Overwrite, Part, RestoreOptions};
+use hashget_testkit::packages::TarBuilder;
 use hashget_testkit::trees::{self, Snapshot, snapshot};
 
 use crate::recipes::manifest_of;
-use crate::scene::{Scene, gnu_tar, options, problems};
+use crate::scene::{Scene, gnu_tar, problems};
+use crate::with_programs::{loader_package, package, packing, program_package, restoring, unpack};
 
 const FOLDER: &str = "lib/modules/1";
 const MADE: [&str; 3] = ["modules.alias", "modules.dep", "modules.symbols"];
@@ -85,36 +86,12 @@ fn scripted(
     (Programs { runner: runner.clone(), archives: vec![scene.origin.url("/")] }, runner)
 }
 
-/// Makes a package for this machine known.
-pub(crate) fn index_of_program(scene: &Scene, name: &str, fields: &str, data: TarBuilder) {
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let control = format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
-    let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
-    scene.index(&format!("{name}_1_{architecture}.deb"), &bytes);
-}
-
-/// The path of the program that loads others.
-pub(crate) fn loader() -> &'static str {
-    if cfg!(target_arch = "aarch64") {
-        "lib/aarch64-linux-gnu/ld-linux-aarch64.so.1"
-    } else {
-        "lib/x86_64-linux-gnu/ld-linux-x86-64.so.2"
-    }
-}
-
 /// A tree with modules of a package, a module of its own, and their index; the package of the program is known.
 fn machine() -> (Scene, Snapshot) {
     let scene = Scene::new();
-    let program = |name: &str| {
-        TarBuilder::new().entry(&TarEntry {
-            name: name.as_bytes(),
-            content: name.as_bytes(),
-            mode: 0o755,
-            ..TarEntry::default()
-        })
-    };
-    index_of_program(&scene, "kmod", "Depends: libc6 (>= 2)\n", program("./bin/kmod"));
-    index_of_program(&scene, "libc6", "", program(&format!("./{}", loader())));
+    for (name, bytes) in [program_package("kmod", "bin/kmod"), loader_package()] {
+        scene.index(&name, &bytes);
+    }
     let mut modules = TarBuilder::new();
     for number in 0..20 {
         // Two have the same contents.
@@ -122,7 +99,8 @@ fn machine() -> (Scene, Snapshot) {
         modules = modules.file(&format!("./{FOLDER}/kernel/{number}.ko"), content.as_bytes());
         trees::file(&scene.tree(), format!("{FOLDER}/kernel/{number}.ko"), content);
     }
-    index_of_program(&scene, "linux-image", "", modules);
+    let (name, bytes) = package("linux-image", "", modules);
+    scene.index(&name, &bytes);
     trees::file(&scene.tree(), format!("{FOLDER}/kernel/own.ko"), "my own module");
     let names = names_below(&scene.tree().join(FOLDER).join("kernel"));
     for name in MADE {
@@ -131,21 +109,6 @@ fn machine() -> (Scene, Snapshot) {
     }
     let before = snapshot(&scene.tree());
     (scene, before)
-}
-
-fn packing(programs: &Programs) -> PackOptions<'static> {
-    PackOptions { derive: Derive::All, programs: Some(programs.clone()), ..options() }
-}
-
-fn restoring(programs: Option<&Programs>) -> RestoreOptions {
-    let derive = if programs.is_some() { Derive::All } else { Derive::Pure };
-    RestoreOptions { derive, programs: programs.cloned(), ..RestoreOptions::default() }
-}
-
-fn unpack(scene: &Scene, archive: &[u8], options: &RestoreOptions) -> (PathBuf, Summary, Recorder) {
-    let (target, recorder) = (scene.target(), Recorder::default());
-    let restored = scene.restorer().unpack(&mut &*archive, &target, options, &recorder).unwrap();
-    (target, restored, recorder)
 }
 
 #[test]

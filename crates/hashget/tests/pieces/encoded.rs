@@ -15,14 +15,15 @@ use hashget::model::{Digest, Evidence};
 use hashget::monitor::{Monitor, Recorder};
 use hashget::pack::PackOptions;
 use hashget::programs::{ProgramCall, ProgramError, ProgramInput, Programs, RunProgram};
-use hashget::restore::{Part, RestoreOptions, Summary};
+use hashget::restore::Part;
 use hashget_testkit::origin::Fault;
-use hashget_testkit::packages::{CpioEntry, CpioForm, TarBuilder, TarEntry, cpio, deb};
+use hashget_testkit::packages::{CpioEntry, CpioForm, cpio};
 use hashget_testkit::trees::{self, Snapshot, snapshot};
 use serde_json::{Value, json};
 
 use crate::images::{cpio_image, manifest_of, noise, scene};
 use crate::scene::{Scene, gnu_tar, options, problems};
+use crate::with_programs::{loader_package, packing, program_package, restoring, unpack};
 
 const FILE: &str = "boot/initrd";
 
@@ -78,31 +79,10 @@ fn gzip_file(decoded: &[u8], level: u32, name: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// The packages of the programs, by their names.
-fn program_packages() -> Vec<(String, Vec<u8>)> {
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let loader = match cfg!(target_arch = "aarch64") {
-        true => "./lib/aarch64-linux-gnu/ld-linux-aarch64.so.1",
-        false => "./lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
-    };
-    let packages = [
-        ("zstd", "Depends: libc6 (>= 2)\n", "./usr/bin/zstd"),
-        ("gzip", "Pre-Depends: libc6\n", "./bin/gzip"),
-        ("libc6", "", loader),
-    ];
-    let package = |(name, fields, file): (&str, &str, &str)| {
-        let control =
-            format!("Package: {name}\nVersion: 1\nArchitecture: {architecture}\n{fields}");
-        let data = TarBuilder::new().entry(&TarEntry {
-            name: file.as_bytes(),
-            content: name.as_bytes(),
-            mode: 0o755,
-            ..TarEntry::default()
-        });
-        let bytes = deb(&[("control", control.as_bytes())], &data.finish(), "gzip");
-        (format!("{name}_1_{architecture}.deb"), bytes)
-    };
-    packages.map(package).to_vec()
+/// The packages of the programs.
+fn program_packages() -> [(String, Vec<u8>); 3] {
+    let zstd = program_package("zstd", "usr/bin/zstd");
+    [zstd, program_package("gzip", "bin/gzip"), loader_package()]
 }
 
 /// A machine with this file and another one, that knows the programs.
@@ -118,21 +98,6 @@ fn machine(bytes: &[u8]) -> (Scene, Snapshot) {
 fn scripted(scene: &Scene, more: &[u8]) -> (Programs, Arc<Scripted>) {
     let runner = Arc::new(Scripted { more: more.to_vec(), ..Scripted::default() });
     (Programs { runner: runner.clone(), archives: vec![scene.origin.url("/")] }, runner)
-}
-
-fn packing(programs: &Programs) -> PackOptions<'static> {
-    PackOptions { derive: Derive::All, programs: Some(programs.clone()), ..options() }
-}
-
-fn restoring(programs: Option<&Programs>) -> RestoreOptions {
-    let derive = if programs.is_some() { Derive::All } else { Derive::Pure };
-    RestoreOptions { derive, programs: programs.cloned(), ..RestoreOptions::default() }
-}
-
-fn unpack(scene: &Scene, archive: &[u8], options: &RestoreOptions) -> (PathBuf, Summary, Recorder) {
-    let (target, recorder) = (scene.target(), Recorder::default());
-    let restored = scene.restorer().unpack(&mut &*archive, &target, options, &recorder).unwrap();
-    (target, restored, recorder)
 }
 
 #[test]
@@ -163,8 +128,8 @@ fn what_is_compressed_comes_back_compressed() {
         assert_eq!(packed.archived_bytes + packed.left_out_bytes, packed.bytes);
         let manifest = manifest_of(&archive);
         assert_eq!(manifest.needs.names().collect::<Vec<_>>(), ["encoded", "pieces"]);
-        let (path, encoded) = manifest.pieces().unwrap().encoded_files().next().unwrap();
-        assert_eq!((path.to_string(), &*encoded.recipe), (FILE.to_owned(), recipe));
+        let (file, encoded) = manifest.pieces().unwrap().encoded_files().next().unwrap();
+        assert_eq!((file.path.to_string(), &*encoded.recipe), (FILE.to_owned(), recipe));
         assert_eq!(runner.calls.load(Ordering::Relaxed), 1, "the header says how");
 
         let (target, restored, recorder) = unpack(&scene, &archive, &restoring(Some(&programs)));

@@ -13,3 +13,5 @@ mod mounted;
 mod round_trips;
 #[path = "../round_trip/scene.rs"]
 mod scene;
+#[path = "../round_trip/with_programs.rs"]
+mod with_programs;

@@ -3,12 +3,15 @@
 //! Invariant: pure. Of checked pieces, the runs of a file lie one behind the other within its data, and no number that follows from
 //! them overflows. No memory is allocated for a single run.
 
-use std::collections::{BTreeSet, HashSet};
+mod check;
+mod of_manifest;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Encoded, EntryTable, Manifest, ManifestError, Package};
+use super::{Encoded, ManifestError, Package};
 use crate::model::{
     Amount, Digest, Entry, Kind, PathList, RelPath, add_bytes, path_of, total_bytes,
 };
@@ -211,10 +214,28 @@ impl Pieces {
         self.encoded.get(index)?.as_ref()
     }
 
+    /// Does a program compress any of the files?
+    pub fn has_encoded(&self) -> bool {
+        self.encoded.iter().any(Option::is_some)
+    }
+
     /// The files that a program compresses, with how.
-    pub fn encoded_files(&self) -> impl Iterator<Item = (RelPath, &Encoded)> + '_ {
-        let rows = self.path.iter().zip(&self.encoded);
-        rows.filter_map(|(path, encoded)| Some((path_of(path), encoded.as_ref()?)))
+    pub fn encoded_files(&self) -> impl Iterator<Item = (PiecedFile, &Encoded)> + '_ {
+        let files = self.files().take_while(|_| !self.encoded.is_empty());
+        files.filter_map(|file| {
+            let encoded = self.encoding(file.index)?;
+            Some((file, encoded))
+        })
+    }
+
+    /// These files, and their bytes that come from packages, by the names of the encoders. `size_of` knows the size of each file.
+    pub fn encoded_amounts(&self, size_of: &dyn Fn(&RelPath) -> u64) -> BTreeMap<String, Amount> {
+        let mut amounts: BTreeMap<String, Amount> = BTreeMap::new();
+        for (file, encoded) in self.encoded_files() {
+            let bytes = self.left_out_of(&file, size_of(&file.path));
+            amounts.entry(encoded.recipe.clone()).or_default().add(1, bytes);
+        }
+        amounts
     }
 
     /// The index of the file at `path`.
@@ -319,177 +340,6 @@ impl Pieces {
     }
 }
 
-/// The checks.
-impl Pieces {
-    /// Do the columns fit one another, the entries of `archived`, and so many packages?
-    ///
-    /// # Errors
-    /// They do not.
-    pub(super) fn check(
-        &self,
-        archived: &EntryTable,
-        packages: usize,
-    ) -> Result<(), ManifestError> {
-        self.check_columns(packages)?;
-        let encoded = self.encoded_files().count();
-        if encoded > MOST_ENCODED {
-            let problem = format!("has {encoded} objects, expected at most {MOST_ENCODED}");
-            return Err(field("encoded", problem));
-        }
-        for file in self.files() {
-            let wrong = |problem: &str| field("path", format!("{}: {problem}", file.path));
-            let Some(entry) = archived.position(&file.path) else {
-                return Err(wrong("it is no entry of archived"));
-            };
-            let entry = archived.entry(entry)?;
-            if !matches!(entry.kind, Kind::File { .. }) || entry.sha256.is_none() {
-                return Err(wrong("expected a regular file with size and sha256"));
-            }
-            let encoded = self.encoding(file.index);
-            if let Some(problem) = encoded.and_then(|encoded| encoded.problem(&entry)) {
-                return Err(field("encoded", format!("{}: {problem}", file.path)));
-            }
-            let data = encoded.map_or_else(|| data_bytes(&entry), |encoded| encoded.size);
-            self.check_runs(&file, data)?;
-        }
-        Ok(())
-    }
-
-    fn check_columns(&self, packages: usize) -> Result<(), ManifestError> {
-        let (files, members, runs) = (self.path.len(), self.package.len(), self.gap.len());
-        let columns = [
-            ("rest", self.rest.len(), files),
-            ("runs", self.runs.len(), files),
-            ("member", self.member.len(), members),
-            ("length", self.length.len(), runs),
-            ("of", self.of.len(), runs),
-            ("offset", self.offset.len(), runs),
-            ("encoded", self.encoded.len(), if self.encoded.is_empty() { 0 } else { files }),
-        ];
-        if let Some((name, length, expected)) = columns.into_iter().find(|(_, a, b)| a != b) {
-            return Err(field(name, format!("has {length} values, expected {expected}")));
-        }
-        if runs > MOST_RUNS {
-            return Err(field("gap", format!("has {runs} values, expected at most {MOST_RUNS}")));
-        }
-        let counted: u64 = self.runs.iter().map(|&count| u64::from(count)).sum();
-        if counted != runs as u64 {
-            return Err(field("runs", format!("is {counted} together, expected {runs}")));
-        }
-        if !self.path.iter().is_sorted_by(|a, b| a < b) {
-            return Err(field("path", "paths must be sorted and each occur once"));
-        }
-        if !self.rest.is_sorted_by(|a, b| a < b) {
-            return Err(field("rest", "numbers must ascend"));
-        }
-        let is_package = |&index: &u32| usize::try_from(index).is_ok_and(|index| index < packages);
-        if let Some(index) = self.package.iter().find(|index| !is_package(index)) {
-            return Err(field("package", format!("has {index}, expected less than {packages}")));
-        }
-        // What is inside a package in the package, or derived, is no member that a run may name.
-        let is_inside = |path: &[u8]| path.windows(2).any(|pair| pair == b"!/");
-        if let Some(path) = self.member.iter().find(|path| path.is_empty() || is_inside(path)) {
-            let path = path_of(path);
-            return Err(field(
-                "member",
-                format!("{path}: expected a member of the package itself"),
-            ));
-        }
-        let mut seen = HashSet::with_capacity(members);
-        for (package, path) in self.package.iter().zip(self.member.iter()) {
-            if !seen.insert((package, path)) {
-                return Err(field("member", format!("{}: expected once", path_of(path))));
-            }
-        }
-        let is_member = |&index: &u32| usize::try_from(index).is_ok_and(|index| index < members);
-        match self.of.iter().find(|index| !is_member(index)) {
-            Some(index) => Err(field("of", format!("has {index}, expected less than {members}"))),
-            None => Ok(()),
-        }
-    }
-
-    fn check_runs(&self, file: &PiecedFile, data: u64) -> Result<(), ManifestError> {
-        let mut end = 0_u64;
-        for number in file.runs.clone() {
-            let run = self.run(number);
-            let wrong = |problem: &str| {
-                Err(field("length", format!("run {number} of {}: {problem}", file.path)))
-            };
-            if run.length == 0 {
-                return wrong("it is empty");
-            }
-            let next = end.checked_add(run.gap).and_then(|at| at.checked_add(run.length));
-            match next.filter(|&next| next <= data) {
-                Some(next) => end = next,
-                None => return wrong(&format!("it leaves the {data} bytes of the file's data")),
-            }
-            if run.offset.checked_add(run.length).is_none() {
-                return wrong("its end in the member is no number");
-            }
-        }
-        Ok(())
-    }
-}
-
 fn field(column: &str, problem: impl Into<String>) -> ManifestError {
     ManifestError::field(format!("pieces.{column}"), problem)
-}
-
-impl Manifest {
-    /// Has the archive rests, so that what is below their folder is no part of the tree?
-    pub(crate) fn has_pieces(&self) -> bool {
-        self.needs.has(&super::PIECES)
-    }
-
-    /// The files that are made of pieces; none if the manifest has none.
-    pub fn pieces(&self) -> Option<&Pieces> {
-        self.pieces.as_ref().filter(|pieces| !pieces.is_empty())
-    }
-
-    /// The files that are made of pieces, and their bytes that come from packages.
-    pub fn amount_of_pieces(&self) -> Amount {
-        self.pieces().map(|pieces| pieces.amount(&|path| self.size_of(path))).unwrap_or_default()
-    }
-
-    /// The bytes of these files that come from each package.
-    pub(crate) fn bytes_of_pieces(&self) -> Vec<u64> {
-        let packages = &self.packages;
-        let bytes =
-            self.pieces().map(|one| one.bytes_of_packages(packages, &|path| self.size_of(path)));
-        bytes.unwrap_or_else(|| vec![0; packages.len()])
-    }
-
-    /// The size of the archived file at `path`.
-    pub(crate) fn size_of(&self, path: &RelPath) -> u64 {
-        let row = self.archived.position(path);
-        row.and_then(|row| self.archived.entry(row).ok()).map_or(0, |entry| entry.size())
-    }
-
-    /// The entries of the files that are made of pieces, in the order of these.
-    ///
-    /// # Errors
-    /// The manifest contradicts the format.
-    pub fn pieced_entries(&self) -> Result<Vec<Entry>, ManifestError> {
-        let Some(pieces) = self.pieces() else { return Ok(Vec::new()) };
-        let entry = |file: PiecedFile| {
-            let row = self.archived.position(&file.path);
-            let missing = || field("path", format!("{}: it is no entry of archived", file.path));
-            self.archived.entry(row.ok_or_else(missing)?)
-        };
-        pieces.files().map(entry).collect()
-    }
-
-    /// The same of what is put together for them: of a compressed file, its decoded form.
-    ///
-    /// # Errors
-    /// The manifest contradicts the format.
-    pub(crate) fn assembled_entries(&self) -> Result<Vec<Entry>, ManifestError> {
-        let Some(pieces) = self.pieces() else { return Ok(Vec::new()) };
-        let entries = self.pieced_entries()?.into_iter().enumerate();
-        let assembled = |(index, entry)| match pieces.encoding(index) {
-            Some(encoded) => encoded.decoded(&entry),
-            None => entry,
-        };
-        Ok(entries.map(assembled).collect())
-    }
 }

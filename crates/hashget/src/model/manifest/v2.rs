@@ -280,7 +280,7 @@ impl Manifest {
                 let problem = format!("the manifest has it without needing {}", PIECES.name);
                 return Err(ManifestError::field("pieces", problem));
             }
-            if pieces.encoded_files().next().is_some() && !manifest.needs.has(&ENCODED) {
+            if pieces.has_encoded() && !manifest.needs.has(&ENCODED) {
                 let problem = format!("the manifest has it without needing {}", ENCODED.name);
                 return Err(ManifestError::field("pieces.encoded", problem));
             }

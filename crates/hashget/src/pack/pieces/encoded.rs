@@ -6,13 +6,15 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use super::{Candidate, Decoded};
+use super::scan::{Found, scan};
+use super::table::Table;
+use super::{Candidate, Watched};
 use crate::codec;
 use crate::formats::end_of_plain_archives;
 use crate::limits::Limits;
-use crate::model::manifest::Encoded;
+use crate::model::manifest::{Encoded, MOST_DECODED_BYTES};
 use crate::model::{Digest, Entry, HashingReader, Kind};
-use crate::monitor::ProblemKind;
+use crate::monitor::{Monitor, ProblemKind};
 use crate::pack::PackError;
 use crate::pack::program_memory::{Question, Remembered};
 use crate::pack::program_packages::Program;
@@ -26,6 +28,15 @@ const HEAD_BYTES: usize = 64 << 10;
 
 /// What is compressed begins within so many bytes of a file.
 const MOST_PLAIN_BYTES: u64 = 256 << 20;
+
+/// After so many bytes of what is compressed without a known block, the rest is not decompressed.
+const PATIENCE: u64 = 64 << 20;
+
+/// The decoded form of a compressed file.
+pub(super) struct Decoded {
+    encoding: Encoding,
+    sha256: Digest,
+}
 
 /// How a file may have been compressed.
 pub(in crate::pack) struct Encoding {
@@ -55,11 +66,6 @@ impl Encoding {
         }))
     }
 
-    /// Bytes at the start of the decoded form that are not compressed.
-    pub(super) fn plain(&self) -> u64 {
-        self.plain
-    }
-
     /// The decoded form of the file.
     ///
     /// # Errors
@@ -75,6 +81,34 @@ impl Encoding {
         let decoder = codec::decoder(codec, compressed, limits, limits.threads)?;
         Ok(Box::new(plain.chain(decoder)))
     }
+}
+
+/// Looks into what is compressed in an open file.
+pub(super) fn decode(
+    candidate: &mut Candidate,
+    (file, encoding): (&File, Encoding),
+    table: &Table,
+    (limits, monitor): (&Limits, &dyn Monitor),
+) -> io::Result<()> {
+    let data = Watched { data: encoding.decoded(file, limits)?, monitor, progress: None };
+    let mut data = HashingReader::new(data.take(MOST_DECODED_BYTES + 1));
+    let plain = encoding.plain;
+    let mut before = (&mut data).take(plain);
+    let mut runs = scan(&mut before, table, u64::MAX)?;
+    io::copy(&mut before, &mut io::sink())?;
+    // What was compressed begins anew: members lie in it at multiples of something, counted from its own start.
+    let compressed = scan(&mut data, table, PATIENCE)?;
+    if compressed.is_empty() {
+        return Ok(());
+    }
+    runs.extend(compressed.into_iter().map(|run| Found { at: run.at + plain, ..run }));
+    io::copy(&mut data, &mut io::sink())?;
+    let (sha256, size) = data.finish();
+    if size <= MOST_DECODED_BYTES {
+        (candidate.data, candidate.runs) = (size, runs);
+        candidate.decoded = Some(Decoded { encoding, sha256 });
+    }
+    Ok(())
 }
 
 /// The decoded form of a file that is made of pieces so, which is open.
@@ -164,7 +198,9 @@ impl Search<'_, '_> {
         let (encoder, parameters) = (encoding.encoder, parameters.clone());
         let run = ProgramRun { recipe: encoder.name, parameters, outputs: Vec::new() };
         let (outputs, inputs) = (vec![entry], Vec::new());
-        let key = Question { run: &run, tool: program.digests(), outputs, inputs }.key();
+        let (tool, call) =
+            (program.digests(), &encoder.call(&run.parameters).map_err(Failed::Program)?);
+        let key = Question { run: &run, call, tool, outputs, inputs }.key();
         if let Some(answer) = self.memory.borrow_mut().answer(key.as_deref()) {
             return Ok(!answer.is_empty());
         }

@@ -8,7 +8,6 @@ mod scan;
 mod table;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Read};
 
 use super::known::{KnownPackage, Requirements, add_checks};
@@ -19,11 +18,11 @@ use super::verdict::{Reason, Verdict};
 use super::{PackError, Packer};
 use crate::hashdb::{BlockStore, Key, PackageId};
 use crate::limits::Limits;
-use crate::model::manifest::{Encoded, MOST_DECODED_BYTES, Pieces, RESTS_NAME, Run, data_bytes};
-use crate::model::{Digest, Entry, Evidence, HashingReader, Kind, RelPath, total_bytes};
+use crate::model::manifest::{Encoded, Pieces, RESTS_NAME, Run, data_bytes};
+use crate::model::{Entry, Evidence, HashingReader, Kind, RelPath, total_bytes};
 use crate::monitor::{Interrupted, Monitor, ProblemKind, Running, Step, Total};
 use crate::tree::{Scan, data_of};
-use encoded::Encoding;
+use encoded::{Decoded, Encoding, decode};
 use scan::{Found, scan};
 use table::{Added, Table};
 
@@ -33,8 +32,6 @@ const LEAST_BYTES: u64 = 1 << 20;
 const SHARE: u64 = 4;
 /// So many files of a tree at most are made of pieces, the largest: restoring has all of them open.
 const MOST_FILES: usize = 100;
-/// After so many bytes of what is compressed without a known block, the rest is not decompressed.
-const PATIENCE: u64 = 64 << 20;
 
 /// A file that may be made of pieces, by the index of its entry.
 struct Candidate {
@@ -48,12 +45,6 @@ struct Candidate {
     decoded: Option<Decoded>,
     /// How it comes out of that again.
     encoded: Option<Encoded>,
-}
-
-/// The decoded form of a compressed file.
-struct Decoded {
-    encoding: Encoding,
-    sha256: Digest,
 }
 
 impl Packer<'_> {
@@ -257,34 +248,6 @@ fn look_into(
         progress.advance(0, 1);
     }
     Ok(monitor.check_interrupted()?)
-}
-
-/// Looks into what is compressed in an open file.
-fn decode(
-    candidate: &mut Candidate,
-    (file, encoding): (&File, Encoding),
-    table: &Table,
-    (limits, monitor): (&Limits, &dyn Monitor),
-) -> io::Result<()> {
-    let data = Watched { data: encoding.decoded(file, limits)?, monitor, progress: None };
-    let mut data = HashingReader::new(data.take(MOST_DECODED_BYTES + 1));
-    let plain = encoding.plain();
-    let mut before = (&mut data).take(plain);
-    let mut runs = scan(&mut before, table, u64::MAX)?;
-    io::copy(&mut before, &mut io::sink())?;
-    // What was compressed begins anew: members lie in it at multiples of something, counted from its own start.
-    let compressed = scan(&mut data, table, PATIENCE)?;
-    if compressed.is_empty() {
-        return Ok(());
-    }
-    runs.extend(compressed.into_iter().map(|run| Found { at: run.at + plain, ..run }));
-    io::copy(&mut data, &mut io::sink())?;
-    let (sha256, size) = data.finish();
-    if size <= MOST_DECODED_BYTES {
-        (candidate.data, candidate.runs) = (size, runs);
-        candidate.decoded = Some(Decoded { encoding, sha256 });
-    }
-    Ok(())
 }
 
 /// Data, counted if there is a progress of it, until the monitor asks to stop.
